@@ -1,0 +1,3 @@
+import sys
+from .shipping import fit_shipped
+print(fit_shipped(sys.argv[2], "data/weights"))

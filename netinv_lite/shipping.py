@@ -1,0 +1,91 @@
+"""The recipes of every network that ships with the book, and the command that makes them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from .classifiers import ARCHITECTURES, build, load_classifier, save_classifier
+from .data import check_name, load_data
+from .training import FitConfig, accuracy, fit
+from .weights import versions
+
+GREY, COLOUR = {"widths": (32, 64, 128)}, {"widths": (64, 128, 192, 128)}
+JUDGE_GREY, JUDGE_COLOUR = {"widths": (16, 32, 64, 96)}, {"widths": (32, 64, 128, 192)}
+
+# name -> (architecture, its arguments, seed, how it is trained)
+RECIPES = {
+    "digits": ("CNN", GREY, 0, FitConfig(60, shift=1)),
+    "digits-robust": ("CNN", GREY, 0, FitConfig(60, shift=1, eps=3.0)),
+    "digits-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(60, shift=2, rotate=10, scale=0.1)),
+    "mnist": ("CNN", GREY, 0, FitConfig(10, shift=1)),
+    "mnist-robust": ("CNN", GREY, 0, FitConfig(8, shift=1, eps=4.0)),
+    "mnist-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(5, shift=2, rotate=10, scale=0.1)),
+    "fashion_mnist": ("CNN", GREY, 0, FitConfig(14, shift=1, flip=True)),
+    "fashion_mnist-robust": ("CNN", GREY, 0, FitConfig(8, flip=True, eps=3.0)),
+    "fashion_mnist-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(8, shift=2, scale=0.1, flip=True)),
+    "svhn": ("CNN", COLOUR, 0, FitConfig(30, shift=2, rotate=10, scale=0.1)),
+    "svhn-robust": ("CNN", COLOUR, 0, FitConfig(20, shift=2, eps=1.0)),
+    "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(25, shift=2, rotate=10, scale=0.15)),
+    "cifar10": ("CNN", COLOUR, 0, FitConfig(16, shift=3, flip=True)),
+    "cifar10-robust": ("CNN", COLOUR, 0, FitConfig(10, shift=2, flip=True, eps=1.0)),
+    "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(10, shift=4, flip=True)),
+}  # fmt: skip
+TEST_SETS = {
+    "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",
+    "mnist": "the 10,000 official test images",
+    "fashion_mnist": "the 10,000 official test images",
+    "svhn": "2,001 digits of the official test set; training used 7,999 others of it",
+    "cifar10": "1,000 official test images and 5,000 held-out official training images",
+}
+
+
+def fit_shipped(name: str, folder: str | Path, *, seed: int | None = None, progress=True) -> dict:
+    """Train the network `name` by its recipe into `folder`; returns its JSON record.
+
+    An interrupted run resumes from `runs/<name>-<seed>.safetensors` under the current folder.
+    """
+    check_name(name, RECIPES, "recipe")
+    architecture, arguments, recipe_seed, config = RECIPES[name]
+    seed = recipe_seed if seed is None else seed
+    data = load_data(name.split("-")[0])
+    arguments = {"image_shape": data.image_shape, "num_classes": len(data.classes), **arguments}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = ARCHITECTURES[architecture](**arguments).to(memory_format=torch.channels_last)
+    start = time.perf_counter()
+    history = fit(model, data, config=config, seed=seed, progress=progress,
+                  checkpoint=Path("runs") / f"{name}-{seed}.safetensors")  # fmt: skip
+    record = {
+        "architecture": architecture,
+        "arguments": arguments,
+        "data": data.name,
+        "classes": list(data.classes),
+        "input_range": list(data.input_range),
+        "seed": seed,
+        "training": asdict(config),
+        "train_images": len(data.x_train),
+        "test_set": TEST_SETS[data.name],
+        "command": f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}",
+        "seconds_of_last_run": round(time.perf_counter() - start, 1),
+        "train_accuracy_last_epoch": round(history["accuracy"][-1], 4),
+        **versions(),
+    }
+    return _measured(model, data, record, Path(folder) / f"{name}.safetensors")
+
+
+def _measured(model, data, record: dict, path: Path) -> dict:
+    """Save, load again, and record what the file itself scores: float16 rounding is included."""
+    save_classifier(build(record) if model is None else model, path, record)
+    loaded = load_classifier(str(path))
+    record["test_images"] = len(data.x_test)
+    record["test_accuracy"] = round(accuracy(loaded, data.x_test, data.y_test), 4)
+    eps = record["training"]["eps"]
+    if eps:
+        x, y = data.x_test[:2000], data.y_test[:2000]
+        record["pgd"] = {"norm": "L2", "eps": eps, "steps": 20, "test_images": len(x),
+                         "accuracy": round(accuracy(loaded, x, y, eps=eps), 4)}  # fmt: skip
+    return save_classifier(model, path, record)

@@ -1,0 +1,209 @@
+"""Training classifiers: plain or adversarial, augmented, resumable."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from .data import ImageData
+from .weights import read_tensors, split, write_tensors
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How `fit` trains. `shift` is in pixels, `rotate` in degrees, `eps` an L2 radius."""
+
+    epochs: int = 6
+    batch_size: int = 128
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    shift: int = 0
+    rotate: float = 0.0
+    scale: float = 0.0
+    flip: bool = False
+    eps: float = 0.0  # > 0: adversarial training, in units of the input range
+    attack_steps: int = 2
+
+    def __post_init__(self):
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError(
+                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 and 2 are needed."
+            )
+
+
+def augment(x: Tensor, config: FitConfig) -> Tensor:
+    """Each image moved by its own random shift, rotation, scale and flip. x (B,C,H,W) -> same."""
+    if not (config.shift or config.rotate or config.scale or config.flip):
+        return x
+    B, _, H, W = x.shape
+    draw = torch.rand(5, B, device=x.device) * 2 - 1  # uniform in [-1, 1]
+    angle = draw[0] * math.radians(config.rotate)
+    zoom = 1 + draw[1] * config.scale
+    mirror = torch.where(draw[2] < 0, -1.0, 1.0) if config.flip else torch.ones_like(zoom)
+    shift = (draw[3:] * (config.shift + 0.5)).round()  # whole pixels, so nothing is blurred
+    theta = torch.zeros(B, 2, 3, device=x.device)
+    theta[:, 0, 0] = angle.cos() * zoom * mirror
+    theta[:, 0, 1] = -angle.sin() * zoom
+    theta[:, 1, 0] = angle.sin() * zoom * mirror
+    theta[:, 1, 1] = angle.cos() * zoom
+    theta[:, 0, 2], theta[:, 1, 2] = shift[0] * 2 / W, shift[1] * 2 / H
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input_range) -> Tensor:
+    """Projected gradient ascent of the cross-entropy in the L2 ball of radius `eps` around x.
+
+    x' <- Proj(x' + a g/|g|), a = 2.5 eps/steps, from a random point of the ball; x' stays in
+    `input_range`. x (B,C,H,W), y (B,) -> (B,C,H,W). Source: Madry et al. 2018.
+    """
+
+    def project(delta: Tensor) -> Tensor:
+        norm = delta.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+        return delta * (eps / norm).clamp_max(1)
+
+    delta = torch.randn_like(x)
+    delta = project(delta * 1e6) * torch.rand(len(x), 1, 1, 1, device=x.device)
+    for _ in range(steps):
+        delta.requires_grad_(True)
+        loss = F.cross_entropy(model(x + delta), y, reduction="sum")
+        (g,) = torch.autograd.grad(loss, delta)
+        g = g / g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+        delta = project(delta.detach() + 2.5 * eps / steps * g)
+        delta = (x + delta).clamp(*input_range) - x
+    return (x + delta).detach()
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: int = 20) -> float:
+    """Share of images read as y, in eval mode; with `eps`, after an L2 PGD attack."""
+    was_training, hits = model.training, 0
+    model.eval()
+    try:
+        for xb, yb in zip(x.split(256), y.split(256), strict=True):
+            if eps:
+                with torch.random.fork_rng():
+                    torch.manual_seed(0)
+                    bounds = (float(x.min()), float(x.max()))
+                    xb = pgd(model, xb, yb, eps=eps, steps=steps, input_range=bounds)
+            with torch.no_grad():
+                hits += (model(xb).argmax(1) == yb).sum().item()
+    finally:
+        model.train(was_training)
+    return hits / len(x)
+
+
+def fit(
+    model: nn.Module, data: ImageData, *, config: FitConfig | None = None, seed: int = 0,
+    checkpoint: str | Path | None = None, progress: bool = True,
+) -> dict[str, list[float]]:  # fmt: skip
+    """Train `model` in place on `data`; returns the history {loss, accuracy} per epoch.
+
+    SGD with Nesterov momentum under a one-cycle learning rate; with `config.eps` every batch is
+    replaced by its PGD attack (adversarial training, Madry et al. 2018). With `checkpoint` the
+    state is written after every epoch, and an interrupted run goes on from there.
+
+    Raises FloatingPointError where the loss is no longer finite, ValueError where labels do not
+    fit the model.
+    """
+    config = config or FitConfig()
+    K = model(data.x_train[:2].to(next(model.parameters()).device)).shape[-1]
+    if int(data.y_train.max()) >= K or int(data.y_train.min()) < 0:
+        raise ValueError(f"The labels reach {int(data.y_train.max())}, the model has K={K} logits.")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _Run(model, data, config, seed, checkpoint).train(progress)
+
+
+class _Run:
+    """The state of one training run: what a checkpoint holds."""
+
+    def __init__(self, model, data, config, seed, checkpoint):
+        self.model, self.data, self.config = model, data, config
+        self.optimiser = torch.optim.SGD(
+            model.parameters(), config.lr, 0.9, weight_decay=config.weight_decay, nesterov=True
+        )
+        self.checkpoint = Path(checkpoint) if checkpoint else None
+        self.identity = {"config": asdict(config), "seed": seed, "data": data.name}
+        self.epoch, self.history = 0, {"loss": [], "accuracy": []}
+
+    def train(self, progress: bool) -> dict[str, list[float]]:
+        if self.checkpoint and self.checkpoint.exists():
+            self._restore()
+        steps = math.ceil(len(self.data.x_train) / self.config.batch_size)
+        total = steps * self.config.epochs
+        bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch")
+        with bar:
+            while self.epoch < self.config.epochs:
+                loss, hits = self._epoch(total, steps, bar)
+                self.history["loss"].append(loss)
+                self.history["accuracy"].append(hits)
+                self.epoch += 1
+                if self.checkpoint:
+                    self._save()
+        self.model.eval()
+        return self.history
+
+    def _epoch(self, total: int, steps: int, bar) -> tuple[float, float]:
+        config, data = self.config, self.data
+        device = next(self.model.parameters()).device
+        self.model.train()
+        losses = hits = 0.0
+        order = torch.randperm(len(data.x_train))
+        for i, batch in enumerate(order.split(config.batch_size)):
+            for group in self.optimiser.param_groups:
+                group["lr"] = config.lr * _one_cycle((self.epoch * steps + i) / total)
+            x = augment(data.x_train[batch].to(device), config)
+            y = data.y_train[batch].to(device)
+            if config.eps:
+                self.model.eval()
+                x = pgd(self.model, x, y, eps=config.eps, steps=config.attack_steps,
+                        input_range=data.input_range)  # fmt: skip
+                self.model.train()
+            logits = self.model(x)
+            loss = F.cross_entropy(logits, y)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"The loss is {loss.item()} in epoch {self.epoch}: lower lr={config.lr}."
+                )
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            losses += loss.item() * len(batch)
+            hits += (logits.argmax(1) == y).sum().item()
+            bar.update()
+            if i % 10 == 0:
+                bar.set_postfix(epoch=self.epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
+        return losses / len(order), hits / len(order)
+
+    def _save(self) -> None:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        for i, p in enumerate(self.model.parameters()):
+            tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
+        tensors["rng"] = torch.get_rng_state()
+        write_tensors(self.checkpoint, tensors, epoch=self.epoch, history=self.history,
+                      identity=self.identity)  # fmt: skip
+
+    def _restore(self) -> None:
+        tensors, meta = read_tensors(self.checkpoint)
+        if meta.get("identity") != self.identity:
+            raise ValueError(
+                f"{self.checkpoint} belongs to another run ({meta.get('identity')}); remove it or "
+                "name another checkpoint."
+            )
+        self.model.load_state_dict(split(tensors, "model"))
+        momentum = split(tensors, "momentum")
+        for i, p in enumerate(self.model.parameters()):
+            self.optimiser.state[p]["momentum_buffer"] = momentum[str(i)].to(p.device)
+        self.epoch, self.history = meta["epoch"], meta["history"]
+        torch.set_rng_state(tensors["rng"])
+
+
+def _one_cycle(t: float, warm: float = 0.2) -> float:
+    """Linear rise over the first fifth, then a cosine to zero; t in [0, 1]."""
+    return t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (1 - warm)))

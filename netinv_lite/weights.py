@@ -1,0 +1,100 @@
+"""Tensors on disk: safetensors with a JSON beside them, written atomically, checked by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_HERE = Path(__file__).parent
+# A wheel carries the shipped files inside the package; a checkout keeps them at its root.
+SHIPPED = _HERE / "_data" if (_HERE / "_data").is_dir() else _HERE.parent / "data"
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call `write` on a temporary neighbour of `path`, then rename it: whole or not at all."""
+    path = Path(path)
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        os.close(handle)
+        write(Path(partial))
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"Cannot write {path} ({error}). Choose a folder that you may write to and that has "
+            "room left; nothing was overwritten."
+        ) from error
+    finally:
+        if partial is not None and os.path.exists(partial):
+            os.unlink(partial)
+    return path
+
+
+def write_json(path: str | Path, content: dict) -> Path:
+    """Write `content` as indented JSON, atomically."""
+    text = json.dumps(content, indent=2) + "\n"
+    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], **metadata) -> Path:
+    """Write `tensors` as safetensors; each keyword goes into the header as JSON."""
+    header = {key: json.dumps(value) for key, value in metadata.items()}
+    flat = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
+    return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises FileNotFoundError where there is none, ValueError where it is truncated or is not a
+    safetensors file (a pickle is never opened).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{path} is truncated, altered or not a safetensors file ({error}). Get a whole copy; "
+            "pickled .pt/.pth files are not read, convert them with safetensors.torch.save_file."
+        ) from error
+    return tensors, metadata
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose name starts with `prefix.`, without it."""
+    start = prefix + "."
+    return {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
+
+
+def versions() -> dict:
+    """What a result depends on: device and library versions."""
+    import platform
+
+    import torchvision
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
