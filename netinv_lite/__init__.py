@@ -1,3 +1,21 @@
-from .classifiers import load_classifier, load_judge
-from .data import load_data
+"""Network inversion: see what a classifier takes for each class, and whether to believe it."""
+
+from importlib import import_module
+
+from .classifiers import CNN, MLP, ResNet, ViT, load_classifier, load_judge
+from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorMatrix
+from .data import ImageData, load_data
+from .generator import Generator
+from .inversion import PRESETS, Inversion, InversionConfig, invert, invert_many
+from .loop import Interrupted
+from .losses import InversionLoss
 from .training import FitConfig, fit
+
+__version__ = "0.1.0"
+_LAZY = ("plot", "metrics", "baselines", "benchmark")  # so that importing the package stays quick
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

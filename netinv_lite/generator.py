@@ -1,0 +1,83 @@
+"""The conditioned generator: latent and conditioning -> grid, where M joins -> image."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .conditioning import Condition, Label, hot_matrix
+
+
+class Generator(nn.Module):
+    """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
+
+    A linear map of z and an embedding of v gives `width` channels on a grid, K×K where the image
+    allows it; the hot matrix M joins as one more channel; 3x3 convolutions carry it to half the
+    image size and a pixel shuffle doubles that. x = low + (high - low)(1 + tanh(h))/2.
+    Source: Suhail & Sethi, section 2, in a leaner form.
+    """
+
+    def __init__(
+        self, image_shape, conditioning: Label, *, input_range=(-1.0, 1.0), latent_dim: int = 64,
+        width: int = 32, dropout: float = 0.1, start: float | None = None,
+    ):  # fmt: skip
+        super().__init__()
+        C, H, W = image_shape
+        K = conditioning.num_classes
+        self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
+        self.latent_dim, self.width = latent_dim, width
+        self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
+        half = (math.ceil(H / 2), math.ceil(W / 2))
+        self.grid = tuple(min(max(K, side // 2), 16, side) for side in half)
+        hidden = 64 if self.use_vector else 0
+        if self.use_vector:
+            self.embed = nn.Linear(K, hidden)
+        if self.use_matrix and K > min(self.grid):
+            self.code = nn.Linear(K, min(self.grid))  # K×K does not fit: a learned code of k does
+        self.lift = nn.Linear(latent_dim + hidden, width * self.grid[0] * self.grid[1], bias=False)
+        self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.LeakyReLU(0.2))
+        self.sizes = _doublings(self.grid, half)
+        c_in = [width + self.use_matrix] + [width] * (len(self.sizes) - 1)
+        self.stages = nn.ModuleList(_stage(c, width, dropout) for c in c_in)
+        self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
+        if start is not None:
+            nn.init.constant_(self.to_pixels.bias, math.atanh(min(max(2 * start - 1, -0.99), 0.99)))
+
+    def forward(self, z: Tensor, condition: Condition) -> Tensor:
+        if self.use_vector:
+            z = torch.cat([z, F.leaky_relu(self.embed(condition.v), 0.2)], 1)  # (B, Z + hidden)
+        h = self.norm(self.lift(z).view(-1, self.width, *self.grid))  # (B, width, g, h)
+        if self.use_matrix:
+            h = torch.cat([h, self.matrix(condition)], 1)  # (B, width + 1, g, h)
+        for size, stage in zip(self.sizes, self.stages, strict=True):
+            h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
+        h = F.pixel_shuffle(self.to_pixels(h), 2)  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
+        low, high = self.input_range
+        _, H, W = self.image_shape
+        return low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
+
+    def matrix(self, condition: Condition) -> Tensor:
+        """The M (B,1,g,h) that joins at the grid."""
+        r = condition.y / condition.y.amax(1, keepdim=True)
+        return hot_matrix(torch.sigmoid(self.code(r)) if hasattr(self, "code") else r, self.grid)
+
+
+def _stage(c_in: int, c_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(c_out),
+        nn.LeakyReLU(0.2),
+        nn.Dropout2d(dropout),
+    )
+
+
+def _doublings(grid: tuple[int, int], half: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sizes from the grid to half the image, none more than twice the one before."""
+    n = max(1, *(math.ceil(math.log2(b / a)) for a, b in zip(grid, half, strict=True)))
+    return [
+        tuple(math.ceil(a * (b / a) ** (i / n) - 1e-9) for a, b in zip(grid, half, strict=True))
+        for i in range(1, n + 1)
+    ]

@@ -1,0 +1,287 @@
+"""Training a conditioned generator against a frozen classifier, and what comes of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, scheme
+from .data import check_name
+from .generator import Generator
+from .losses import InversionLoss
+from .loop import Loop
+from .probe import Tap, frozen, on_device, pick_device, probe_logits
+from .weights import read_tensors, split, write_tensors
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """How the generator is built and trained.
+
+    `scale` is the s of v = softmax(s·N(0,I)); `start` the brightness of the first images as a
+    fraction of the input range (None: mid-grey noise).
+    """
+
+    steps: int = 400
+    batch_size: int = 128
+    lr: float = 2e-3
+    latent_dim: int = 64
+    width: int = 32
+    dropout: float = 0.1
+    scale: float = 4.0
+    start: float | None = None
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "latent_dim", "width"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < (2 if name == "batch_size" else 1):
+                raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed "
+                                 "(batch_size: 2).")  # fmt: skip
+        if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
+            raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
+                             f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
+
+
+PRESETS = {
+    "paper": (InversionLoss(), InversionConfig()),
+    "readable": (
+        InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5),
+        InversionConfig(scale=6.0, start=0.02),
+    ),
+}
+
+
+class Inversion:
+    """A trained generator with its classifier: `sample`, `images`, `accuracy`, `save`, `load`.
+
+    `history` is a dict of equally long lists: each loss term, `total`, and `accuracy` (of the
+    training batch).
+    """
+
+    def __init__(self, classifier: nn.Module, generator: Generator, conditioning: Label, *,
+                 loss: InversionLoss, config: InversionConfig, seed: int):  # fmt: skip
+        self.classifier, self.generator, self.conditioning = classifier, generator, conditioning
+        self.loss, self.config, self.seed = loss, config, seed
+        self.history: dict[str, list[float]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def sample(self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None):
+        """New images, class-major, and their classes.
+
+        -> images (n·per_class, C, H, W) in the input range and labels (n·per_class,) int64; n is
+        the number of `classes` (default: all; with soft targets, the number of rows).
+        """
+        if per_class < 1:
+            raise ValueError(f"per_class={per_class}: at least 1 is needed.")
+        if classes is None:
+            soft = isinstance(self.conditioning, SoftTargets)
+            classes = range(len(self.conditioning.targets) if soft else self.num_classes)
+        k = torch.as_tensor(list(classes)).repeat_interleave(per_class)
+        random = torch.Generator().manual_seed(seed)
+        condition = self.conditioning.of(k, random=random)
+        z = torch.randn(len(k), self.config.latent_dim, generator=random)
+        return self._run(z, condition), condition.k
+
+    def images(self, v: Tensor, z: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """Images of chosen vectors v (B,K) and latents z (B,Z), drawn by `seed` where not given."""
+        v = check_simplex(v, self.num_classes)
+        if z is None:
+            random = torch.Generator().manual_seed(seed)
+            z = torch.randn(len(v), self.config.latent_dim, generator=random)
+        if z.shape != (len(v), self.config.latent_dim):
+            raise ValueError(f"z of shape ({len(v)}, {self.config.latent_dim}) is expected, "
+                             f"not {tuple(z.shape)}.")  # fmt: skip
+        y = v if isinstance(self.conditioning, SoftTargets) else _hardened(v)
+        return self._run(z, Condition(v, y))
+
+    def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
+        """Share of n new images that the classifier reads as conditioned."""
+        random = torch.Generator().manual_seed(seed)
+        condition = self.conditioning.draw(n, random=random)
+        z = torch.randn(n, self.config.latent_dim, generator=random)
+        x, met = self._run(z, condition), []
+        with frozen(self.classifier), torch.no_grad():
+            for xb, yb in zip(x.split(256), condition.y.split(256), strict=True):
+                logits = self.classifier(xb.to(self.device)).cpu()
+                met.append(Condition(yb, yb).met_by(logits))
+        return torch.cat(met).float().mean().item()
+
+    @property
+    def num_classes(self) -> int:
+        return self.conditioning.num_classes
+
+    def _run(self, z: Tensor, condition: Condition, batch: int = 256) -> Tensor:
+        """Images on the CPU, from the generator in eval mode (no dropout, running statistics)."""
+        parts = zip(z.split(batch), condition.v.split(batch), condition.y.split(batch), strict=True)
+        with frozen(self.generator) as generator, torch.no_grad():
+            d = self.device
+            return torch.cat(
+                [generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu() for zb, v, y in parts]
+            )
+
+    def __repr__(self) -> str:
+        done = len(self.history.get("accuracy", []))
+        size = sum(p.numel() for p in self.generator.parameters())
+        return (
+            f"Inversion({type(self.classifier).__name__}, K={self.num_classes}, "
+            f"{self.conditioning.name}, {done} of {self.config.steps} steps, seed {self.seed}, "
+            f"generator of {size:,} parameters)"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write generator, settings and history as safetensors, atomically."""
+        tensors, about = self.packed()
+        return write_tensors(path, tensors, inversion=about)
+
+    def packed(self) -> tuple[dict[str, Tensor], dict]:
+        """What `save` writes: tensors, and a description that JSON can hold."""
+        state = self.generator.state_dict()
+        tensors = {f"generator.{name}": t for name, t in state.items()}
+        if isinstance(self.conditioning, SoftTargets):
+            tensors["targets"] = self.conditioning.targets
+        return tensors, {
+            "image_shape": list(self.generator.image_shape),
+            "input_range": list(self.generator.input_range),
+            "num_classes": self.num_classes,
+            "conditioning": self.conditioning.name,
+            "config": asdict(self.config),
+            "loss": asdict(self.loss),
+            "seed": self.seed,
+            "history": self.history,
+        }
+
+    @classmethod
+    def load(cls, path: str | Path, classifier: nn.Module, *, device="auto") -> Inversion:
+        """The inversion saved at `path`, for the same classifier.
+
+        Raises ValueError where the file is damaged or the classifier has other shapes.
+        """
+        tensors, meta = read_tensors(path)
+        meta = meta.get("inversion")
+        if meta is None:
+            raise ValueError(f"{path} holds tensors, but no saved inversion.")
+        K = probe_logits(classifier, meta["image_shape"]).shape[1]
+        if K != meta["num_classes"]:
+            raise ValueError(f"{path} inverts a network of {meta['num_classes']} classes, this one "
+                             f"has {K}.")  # fmt: skip
+        config, loss = InversionConfig(**meta["config"]), InversionLoss(**meta["loss"])
+        if "targets" in tensors:
+            conditioning = SoftTargets(K, tensors["targets"])
+        else:
+            conditioning = scheme(meta["conditioning"], K, config.scale)
+        generator = _generator(meta["image_shape"], conditioning, meta["input_range"], config)
+        generator.load_state_dict(split(tensors, "generator"))
+        device = pick_device(device)
+        inversion = cls(on_device(classifier, device), generator.to(device).eval(), conditioning,
+                        loss=loss, config=config, seed=meta["seed"])  # fmt: skip
+        inversion.history = meta["history"]
+        return inversion
+
+
+def invert(
+    classifier: nn.Module,
+    *,
+    image_shape: Sequence[int] | None = None,
+    num_classes: int | None = None,
+    input_range: Sequence[float] | None = None,
+    conditioning: str | Label = "vector-matrix",
+    loss: InversionLoss | None = None,
+    preset: str | None = None,
+    config: InversionConfig | None = None,
+    features: str | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+    on_step: Callable[[int, dict[str, float], Inversion], None] | None = None,
+    checkpoint: str | Path | None = None,
+) -> Inversion:
+    """Train a conditioned generator until the classifier reads its images as conditioned.
+
+    min over generators of E[α KL(v‖Q) + β CE(k, Q) + γ L_cos + …], Q = softmax(classifier(x)).
+
+    classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K); shapes and range
+        default to its attributes `image_shape` and `input_range`, else (0, 1); K is measured.
+    conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
+        `SoftTargets(K, v)`.
+    loss, config: default to those of `preset`, "paper" or "readable".
+    features: name of the module whose output is f (default: the input of the last linear layer).
+    on_step: called as on_step(step, row, inversion) after every step; `row` is that step's history.
+    checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
+
+    The classifier is left bit-identical, in its mode, without hooks. Raises ValueError for shapes
+    or names that do not fit, FloatingPointError where the loss is no longer finite, and
+    `Interrupted` on Ctrl-C. Warns where the generator has collapsed.
+    Source: Suhail & Sethi, section 2; Suhail et al., arXiv 2411.17777.
+    """
+    check_name(preset or "paper", PRESETS, "preset")
+    default_loss, default_config = PRESETS[preset or "paper"]
+    loss, config = loss or default_loss, config or default_config
+    shape, span = _signature(classifier, image_shape, input_range)
+    model = on_device(classifier, device)
+    K = probe_logits(model, shape).shape[1]
+    if num_classes not in (None, K):
+        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits.")
+    if isinstance(conditioning, str):
+        conditioning = scheme(conditioning, K, config.scale)
+    if conditioning.num_classes != K:
+        raise ValueError(f"The conditioning is for K={conditioning.num_classes} classes, the "
+                         f"classifier returns {K} logits.")  # fmt: skip
+    if isinstance(conditioning, SoftTargets) and loss.margin:
+        raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
+                         "soft targets.")  # fmt: skip
+    devices = [pick_device(device)] if pick_device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        generator = _generator(shape, conditioning, span, config).to(pick_device(device))
+        inversion = Inversion(model, generator, conditioning, loss=loss, config=config, seed=seed)
+        loop = Loop(inversion, checkpoint)
+        with Tap(model, shape, features) as tap, frozen(model):
+            loop.train(tap, progress, on_step)
+    _warn_if_collapsed(inversion)
+    return inversion
+
+
+def invert_many(classifier: nn.Module, seeds: Sequence[int], **settings) -> list[Inversion]:
+    """One inversion per seed, with the settings of `invert`: the columns of the papers' figure."""
+    return [invert(classifier, seed=seed, **settings) for seed in seeds]
+
+
+def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
+    return Generator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
+                     width=config.width, dropout=config.dropout, start=config.start)  # fmt: skip
+
+
+def _signature(classifier: nn.Module, image_shape, input_range):
+    shape = image_shape or getattr(classifier, "image_shape", None)
+    if shape is None or len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"image_shape={shape}: say (C, H, W), for example image_shape=(3, 32, 32).")
+    low, high = input_range or getattr(classifier, "input_range", (0.0, 1.0))
+    if not float("-inf") < low < high < float("inf"):
+        raise ValueError(f"input_range=({low}, {high}) must rise and be finite.")
+    return tuple(int(side) for side in shape), (float(low), float(high))
+
+
+def _hardened(v: Tensor) -> Tensor:
+    return one_hot(v.argmax(1), v.shape[1])
+
+
+def _warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
+    """Warn where images of one class differ by less than `floor` of the range, pixel by pixel."""
+    images, k = inversion.sample(per_class, seed=inversion.seed)
+    low, high = inversion.generator.input_range
+    spread = images.unflatten(0, (-1, per_class)).std(1).mean().item() / (high - low)
+    if spread < floor:
+        warnings.warn(
+            f"The generator has collapsed: images of one class differ by {spread:.4f} of the input "
+            f"range on average (under {floor}). Try conditioning='vector-matrix', a larger cosine "
+            "weight, or more dropout.",
+            stacklevel=3,
+        )

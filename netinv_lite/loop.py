@@ -1,0 +1,101 @@
+"""The training loop of an inversion and its state: step, generator, Adam, random numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from .conditioning import Condition
+from .probe import Tap
+from .weights import read_tensors, split, write_tensors
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during `invert`; `inversion` is what was trained so far."""
+
+    def __init__(self, inversion, message: str):
+        super().__init__(message)
+        self.inversion = inversion
+
+
+class Loop:
+    """One run of `invert`, resumable at every multiple of 50 steps."""
+
+    def __init__(self, inversion, checkpoint: str | Path | None):
+        self.inversion, self.step = inversion, 0
+        self.checkpoint = Path(checkpoint) if checkpoint else None
+        self.optimiser = torch.optim.Adam(
+            inversion.generator.parameters(), inversion.config.lr, betas=(0.5, 0.99)
+        )
+
+    def train(self, tap: Tap, progress: bool, on_step) -> None:
+        inversion = self.inversion
+        steps = inversion.config.steps
+        if self.checkpoint and self.checkpoint.exists():
+            self._restore()
+        bar = tqdm(total=steps, initial=self.step, disable=not progress, desc="invert", unit="step")
+        try:
+            with bar:
+                while self.step < steps:
+                    row = self._advance(tap)
+                    if on_step is not None:
+                        on_step(self.step, row, inversion)
+                    bar.update()
+                    bar.set_postfix(accuracy=f"{row['accuracy']:.2f}", refresh=False)
+                    if self.checkpoint and (self.step % 50 == 0 or self.step == steps):
+                        self._save()
+        except KeyboardInterrupt as stop:
+            kept = f"; {self.checkpoint} resumes it" if self.checkpoint else ""
+            raise Interrupted(inversion, f"Stopped at step {self.step} of {steps}{kept}; the "
+                              "generator so far is in `.inversion`.") from stop  # fmt: skip
+
+    def _advance(self, tap: Tap) -> dict[str, float]:
+        inversion = self.inversion
+        config, loss, generator = inversion.config, inversion.loss, inversion.generator
+        generator.train()
+        condition = inversion.conditioning.draw(config.batch_size)
+        condition = Condition(condition.v.to(inversion.device), condition.y.to(inversion.device))
+        z = torch.randn(config.batch_size, config.latent_dim).to(inversion.device)
+        x = generator(z, condition)
+        logits, f = tap(x)
+        terms = loss.terms(x, logits, f, condition, generator.input_range)
+        total = loss.total(terms)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        hits = condition.met_by(logits.detach()).float().mean()
+        values = torch.stack([*(t.detach() for t in terms.values()), total.detach(), hits]).tolist()
+        row = dict(zip([*terms, "total", "accuracy"], values, strict=True))
+        if not all(abs(value) < float("inf") for value in values):
+            raise FloatingPointError(
+                f"The loss is not finite at step {self.step}: {row}. Lower lr={config.lr}, or check "
+                "the classifier's weights."
+            )
+        self.optimiser.step()
+        self.step += 1
+        for name, value in row.items():
+            inversion.history.setdefault(name, []).append(value)
+        return row
+
+    def _save(self) -> None:
+        tensors, about = self.inversion.packed()
+        for i, p in enumerate(self.inversion.generator.parameters()):
+            for key, value in self.optimiser.state[p].items():
+                tensors[f"adam.{i}.{key}"] = value
+        tensors["rng"] = torch.get_rng_state()
+        write_tensors(self.checkpoint, tensors, inversion=about, step=self.step)
+
+    def _restore(self) -> None:
+        tensors, meta = read_tensors(self.checkpoint)
+        mine, theirs = self.inversion.packed()[1], meta.get("inversion", {})
+        differ = [key for key in mine if key != "history" and mine[key] != theirs.get(key)]
+        if differ or "step" not in meta:
+            raise ValueError(f"{self.checkpoint} belongs to another run (other "
+                             f"{', '.join(differ) or 'kind of file'}); remove it or name another "
+                             "checkpoint.")  # fmt: skip
+        self.inversion.generator.load_state_dict(split(tensors, "generator"))
+        for i, p in enumerate(self.inversion.generator.parameters()):
+            self.optimiser.state[p] = split(tensors, f"adam.{i}")
+        torch.set_rng_state(tensors["rng"])
+        self.inversion.history, self.step = theirs["history"], meta["step"]

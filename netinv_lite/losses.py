@@ -1,0 +1,116 @@
+"""What the generator is asked for: the papers' losses, the margin and the priors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .conditioning import Condition
+
+
+def kl(logits: Tensor, v: Tensor) -> Tensor:
+    """KL(P‖Q) = Σ v (log v − log softmax(logits)), mean over the batch; (B,K), (B,K) -> ().
+
+    The logits go through log_softmax once: softmax first and log_softmax after (seen in public
+    code) bounds the loss and flattens its gradient.
+    """
+    return F.kl_div(F.log_softmax(logits, 1), v, reduction="batchmean")
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """CE = −Σ y log softmax(logits), mean over the batch; y (B,K) on the simplex or (B,) classes."""
+    return F.cross_entropy(logits, y)
+
+
+def margin(logits: Tensor, k: Tensor, m: float) -> Tensor:
+    """softplus(m − (logit_k − logsumexp of the others)), mean; unlike CE it pushes on until m.
+
+    logits (B,K), k (B,) -> (). The bracket is the log-odds of class k.
+    """
+    top = logits.gather(1, k[:, None]).squeeze(1)
+    others = logits.scatter(1, k[:, None], float("-inf")).logsumexp(1)
+    return F.softplus(m - (top - others)).mean()
+
+
+def cosine(f: Tensor) -> Tensor:
+    """1/(N(N−1)) Σ_{i≠j} cos(f_i, f_j) at cost O(N·D): with unit rows u it is ‖Σu‖² − N."""
+    u = F.normalize(f, dim=1)
+    N = len(u)
+    return (u.sum(0).square().sum() - N) / (N * (N - 1))
+
+
+def class_cosine(f: Tensor, k: Tensor) -> Tensor:
+    """The mean cosine over pairs of one class only, at the same linear cost; f (N,D), k (N,)."""
+    u = F.normalize(f, dim=1)
+    classes, counts = k.unique(return_counts=True)
+    sums = torch.zeros(int(classes[-1]) + 1, u.shape[1], device=u.device).index_add(0, k, u)
+    pairs = (counts * (counts - 1)).sum().clamp_min(1)
+    return (sums.square().sum() - len(u)) / pairs
+
+
+def orthogonality(f: Tensor) -> Tensor:
+    """‖UUᵀ − I‖²_F / (N(N−1)), the mean squared cosine, at cost O(N·D·min(N,D)).
+
+    Unit rows: with raw rows it grows as ‖f‖⁴. ‖UUᵀ‖_F = ‖UᵀU‖_F, so the smaller Gram serves.
+    """
+    u = F.normalize(f, dim=1)
+    N, D = u.shape
+    gram = u @ u.T if N <= D else u.T @ u
+    return (gram.square().sum() - N) / (N * (N - 1))
+
+
+def background(x: Tensor, level: float, input_range) -> Tensor:
+    """mean |x − b| in units of half the range, with b at `level` (0 low … 1 high) of the range."""
+    low, high = input_range
+    return (x - (low + level * (high - low))).abs().mean() * 2 / (high - low)
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels, both ways; (B,C,H,W) -> ()."""
+    return x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()
+
+
+@dataclass(frozen=True)
+class InversionLoss:
+    """L = α KL + β CE + γ L_cos + δ L_ortho, and beside them margin and priors; weights ≥ 0.
+
+    Terms of weight 0 cost nothing. `log_odds` is the m of the margin, `level` the background as
+    a fraction of the input range. Source: Suhail et al., arXiv 2411.17777.
+    """
+
+    kl: float = 1.0
+    cross_entropy: float = 1.0
+    margin: float = 0.0
+    cosine: float = 1.0
+    class_cosine: float = 0.0
+    orthogonality: float = 0.0
+    background: float = 0.0
+    total_variation: float = 0.0
+    log_odds: float = 10.0
+    level: float = 0.0
+
+    def __post_init__(self):
+        bad = [f.name for f in fields(self) if not 0 <= getattr(self, f.name) < float("inf")]
+        if bad:
+            raise ValueError(f"Weights are finite and not negative; wrong: {', '.join(bad)}.")
+
+    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range):
+        """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor."""
+        formulas = {
+            "kl": lambda: kl(logits, condition.v),
+            "cross_entropy": lambda: cross_entropy(logits, condition.y),
+            "margin": lambda: margin(logits, condition.k, self.log_odds),
+            "cosine": lambda: cosine(f),
+            "class_cosine": lambda: class_cosine(f, condition.k),
+            "orthogonality": lambda: orthogonality(f),
+            "background": lambda: background(x, self.level, input_range),
+            "total_variation": lambda: total_variation(x),
+        }
+        return {name: term() for name, term in formulas.items() if getattr(self, name)}
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Σ weight · term."""
+        return sum(getattr(self, name) * term for name, term in terms.items())

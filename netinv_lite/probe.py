@@ -1,0 +1,144 @@
+"""Looking into a network without changing it: freezing, features, and checks at the boundary."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Eval mode and no parameter gradients inside; every flag as it was afterwards."""
+    modes = [(m, m.training) for m in model.modules()]
+    grads = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        model.eval()
+        model.requires_grad_(False)
+        yield model
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, flag in grads:
+            parameter.requires_grad_(flag)
+
+
+class Tap:
+    """Callable x (B,C,H,W) -> (logits (B,K), features f (B,D)); its hook lives inside `with`.
+
+    f is the input of the last linear layer that the forward pass reaches, or, with `layer`, the
+    output of the module of that name, flattened.
+    """
+
+    def __init__(self, model: nn.Module, image_shape, layer: str | None = None):
+        self.model, self.layer = model, layer
+        self.module = final_linear(model, image_shape) if layer is None else named(model, layer)
+        self._f: Tensor | None = None
+
+    def __enter__(self) -> Tap:
+        self._handle = self.module.register_forward_hook(self._keep)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._handle.remove()
+        self._f = None
+
+    def _keep(self, _module, inputs, output) -> None:
+        self._f = inputs[0] if self.layer is None else output
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.model(x)
+        return logits, self._f.flatten(1)
+
+
+def final_linear(model: nn.Module, image_shape) -> nn.Linear:
+    """The last `nn.Linear` that a forward pass reaches; its input is the penultimate features."""
+    reached: list[nn.Linear] = []
+    linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    handles = [m.register_forward_hook(lambda m, *_: reached.append(m)) for m in linears]
+    try:
+        probe_logits(model, image_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not reached:
+        raise ValueError(
+            "The model has no linear layer whose input could serve as features. Name a module, "
+            f"features='...', of: {', '.join(n for n, _ in model.named_modules() if n)}."
+        )
+    return reached[-1]
+
+
+def named(model: nn.Module, layer: str) -> nn.Module:
+    """The module called `layer`; the error lists the names there are."""
+    modules = {name: m for name, m in model.named_modules() if name}
+    if layer not in modules:
+        raise ValueError(f"The model has no module {layer!r}. It has: {', '.join(modules)}.")
+    return modules[layer]
+
+
+def probe_logits(model: nn.Module, image_shape) -> Tensor:
+    """Logits of two blank images; raises ValueError unless they are a finite (2,K) tensor."""
+    first = next(model.parameters(), None)
+    device = first.device if first is not None else "cpu"
+    dtype = first.dtype if first is not None and first.is_floating_point() else torch.float32
+    with frozen(model), torch.no_grad():
+        try:
+            logits = model(torch.zeros(2, *image_shape, device=device, dtype=dtype))
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"The model does not accept images of shape {tuple(image_shape)} (C,H,W): {error}"
+            ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"The model must return logits of shape (B,K); for two images it returned {got}. "
+            "Wrap it in a module that does."
+        )
+    if not torch.isfinite(logits).all():
+        bad = [n for n, p in model.state_dict().items() if not torch.isfinite(p).all()]
+        where = f" Not finite: {', '.join(bad[:5])}." if bad else ""
+        raise ValueError(f"The model's logits are not finite on a blank image.{where}")
+    return logits
+
+
+def check_images(images: Tensor, image_shape, input_range) -> Tensor:
+    """`images` if they are finite, of shape (B, *image_shape) and inside `input_range`."""
+    low, high = input_range
+    if images.ndim != 4 or tuple(images.shape[1:]) != tuple(image_shape):
+        raise ValueError(
+            f"Images of shape (B, {', '.join(map(str, image_shape))}) are expected, "
+            f"not {tuple(images.shape)}."
+        )
+    if not torch.isfinite(images).all():
+        raise ValueError("The images hold NaN or infinity.")
+    slack = 1e-3 * (high - low)
+    if len(images) and (images.min() < low - slack or images.max() > high + slack):
+        raise ValueError(
+            f"The images lie in [{images.min():.3g}, {images.max():.3g}], outside the input range "
+            f"[{low:g}, {high:g}]: rescale them, or state another input_range."
+        )
+    return images
+
+
+def on_device(model: nn.Module, device: str | torch.device = "auto") -> nn.Module:
+    """`model` itself where it already is on `device`, else a copy there; the caller's stays put."""
+    target = pick_device(device)
+    here = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return model if here == target else copy.deepcopy(model).to(target)
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """"auto" is CUDA where there is one, else the CPU; a clear error for a CUDA that is absent."""
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = torch.device(device)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise RuntimeError("device='cuda' was asked for, but PyTorch sees no CUDA device here: "
+                               "use device='auto' or 'cpu'.")  # fmt: skip
+        device = torch.device("cuda", device.index or 0)
+    return device
