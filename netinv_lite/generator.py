@@ -14,8 +14,8 @@ from .conditioning import Condition, Label, hot_matrix
 class Generator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
 
-    A linear map of z and an embedding of v gives `width` channels on a grid, K×K where the image
-    allows it; the hot matrix M joins as one more channel; 3x3 convolutions carry it to half the
+    A linear map of z and an embedding of v fills all but one of `width` channels on a grid, K×K
+    where the image allows it; the hot matrix M is the last channel; 3x3 convolutions carry it to half the
     image size and a pixel shuffle doubles that. x = low + (high - low)(1 + tanh(h))/2.
     Source: Suhail & Sethi, section 2, in a leaner form.
     """
@@ -37,21 +37,22 @@ class Generator(nn.Module):
             self.embed = nn.Linear(K, hidden)
         if self.use_matrix and K > min(self.grid):
             self.code = nn.Linear(K, min(self.grid))  # K×K does not fit: a learned code of k does
-        self.lift = nn.Linear(latent_dim + hidden, width * self.grid[0] * self.grid[1], bias=False)
-        self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.LeakyReLU(0.2))
+        self.lifted = width - self.use_matrix  # M is the last of the `width` channels
+        self.lift = nn.Linear(latent_dim + hidden, self.lifted * self.grid[0] * self.grid[1])
+        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted), nn.LeakyReLU(0.2))
         self.sizes = _doublings(self.grid, half)
-        c_in = [width + self.use_matrix] + [width] * (len(self.sizes) - 1)
-        self.stages = nn.ModuleList(_stage(c, width, dropout) for c in c_in)
+        self.stages = nn.ModuleList(_stage(width, dropout) for _ in self.sizes)
         self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
         if start is not None:
             nn.init.constant_(self.to_pixels.bias, math.atanh(min(max(2 * start - 1, -0.99), 0.99)))
+        self.to(memory_format=torch.channels_last)  # convolutions on a CPU run a quarter faster
 
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
         if self.use_vector:
             z = torch.cat([z, F.leaky_relu(self.embed(condition.v), 0.2)], 1)  # (B, Z + hidden)
-        h = self.norm(self.lift(z).view(-1, self.width, *self.grid))  # (B, width, g, h)
+        h = self.norm(self.lift(z).view(-1, self.lifted, *self.grid))  # (B, width - 1, g, h)
         if self.use_matrix:
-            h = torch.cat([h, self.matrix(condition)], 1)  # (B, width + 1, g, h)
+            h = torch.cat([h, self.matrix(condition)], 1)  # (B, width, g, h)
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
         h = F.pixel_shuffle(self.to_pixels(h), 2)  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
@@ -65,10 +66,10 @@ class Generator(nn.Module):
         return hot_matrix(torch.sigmoid(self.code(r)) if hasattr(self, "code") else r, self.grid)
 
 
-def _stage(c_in: int, c_out: int, dropout: float) -> nn.Sequential:
+def _stage(width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(c_in, c_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(c_out),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
         nn.LeakyReLU(0.2),
         nn.Dropout2d(dropout),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ class Loop:
         self.inversion, self.step = inversion, 0
         self.checkpoint = Path(checkpoint) if checkpoint else None
         self.optimiser = torch.optim.Adam(
-            inversion.generator.parameters(), inversion.config.lr, betas=(0.5, 0.99)
+            inversion.generator.parameters(), inversion.config.lr, betas=(0.5, 0.99), fused=True
         )
 
     def train(self, tap: Tap, progress: bool, on_step) -> None:
@@ -55,6 +56,8 @@ class Loop:
         inversion = self.inversion
         config, loss, generator = inversion.config, inversion.loss, inversion.generator
         generator.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.lr * _decay(self.step / config.steps)
         condition = inversion.conditioning.draw(config.batch_size)
         condition = Condition(condition.v.to(inversion.device), condition.y.to(inversion.device))
         z = torch.randn(config.batch_size, config.latent_dim).to(inversion.device)
@@ -99,3 +102,8 @@ class Loop:
             self.optimiser.state[p] = split(tensors, f"adam.{i}")
         torch.set_rng_state(tensors["rng"])
         self.inversion.history, self.step = theirs["history"], meta["step"]
+
+
+def _decay(t: float) -> float:
+    """Full learning rate for the first half, then a cosine to a twentieth; t in [0, 1)."""
+    return 1.0 if t < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (t - 0.5)))

@@ -28,11 +28,11 @@ RECIPES = {
     "fashion_mnist-robust": ("CNN", GREY, 0, FitConfig(8, flip=True, eps=3.0)),
     "fashion_mnist-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(8, shift=2, scale=0.1, flip=True)),
     "svhn": ("CNN", COLOUR, 0, FitConfig(30, shift=2, rotate=10, scale=0.1)),
-    "svhn-robust": ("CNN", COLOUR, 0, FitConfig(20, shift=2, eps=1.0)),
-    "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(25, shift=2, rotate=10, scale=0.15)),
-    "cifar10": ("CNN", COLOUR, 0, FitConfig(16, shift=3, flip=True)),
-    "cifar10-robust": ("CNN", COLOUR, 0, FitConfig(10, shift=2, flip=True, eps=1.0)),
-    "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(10, shift=4, flip=True)),
+    "svhn-robust": ("CNN", COLOUR, 0, FitConfig(12, shift=2, eps=1.0)),
+    "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
+    "cifar10": ("CNN", COLOUR, 0, FitConfig(14, shift=3, flip=True)),
+    "cifar10-robust": ("CNN", COLOUR, 0, FitConfig(6, shift=2, flip=True, eps=1.0)),
+    "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(8, shift=4, flip=True)),
 }  # fmt: skip
 TEST_SETS = {
     "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",

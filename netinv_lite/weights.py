@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,9 +24,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-        os.close(handle)
-        write(Path(partial))
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        write(partial)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise OSError(
@@ -35,8 +33,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
             "room left; nothing was overwritten."
         ) from error
     finally:
-        if partial is not None and os.path.exists(partial):
-            os.unlink(partial)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
     return path
 
 

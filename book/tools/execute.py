@@ -1,0 +1,301 @@
+"""Run chapters on fresh kernels, offline, and store their outputs and what they cost.
+
+python book/tools/execute.py [book/01-*.ipynb ...]     without a name: every chapter
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import io
+import math
+import os
+import re
+import site
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import matplotlib
+import nbformat
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from PIL import Image
+from traitlets import Unicode
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_NETWORK = ROOT / "tests" / "no_network"
+SIZE_LIMIT = 1_500_000  # bytes of one notebook
+PNG_LIMIT = 100_000  # bytes above which a figure is stored in 256 colours
+COST = re.compile(r"<!-- cost -->.*?<!-- /cost -->", re.DOTALL)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a traceback
+WIDGET = "application/vnd.jupyter.widget-view+json"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
+
+
+def chapters() -> list[Path]:
+    """The book's chapters, in order."""
+    return sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
+
+
+# --- a fresh machine ------------------------------------------------------------------------
+
+
+class OneInterpreter(KernelSpecManager):
+    """Kernels of one given Python, whatever kernels are registered on this machine."""
+
+    python = Unicode(sys.executable)
+
+    def get_kernel_spec(self, kernel_name):
+        argv = [self.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv += ["--log-level=ERROR"]  # not the remark that messages on loopback are not encrypted
+        return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+
+def fresh_environment(home: Path, *, threads: int = 1, root: Path | None = ROOT) -> dict:
+    """Environment variables of a machine without data, network, GPU or personal settings.
+
+    `home` is an empty folder; `root` is put on the path, so that this checkout is what runs.
+    """
+    drop = ("NETINV_", "PYTEST_", "JPY_", "XDG_", "IPYTHON", "JUPYTER", "MPL", "PYTHONPATH")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
+    paths = [str(path) for path in (NO_NETWORK, root) if path]
+    return env | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "HOME": str(home),
+        "USERPROFILE": str(home),
+        "PYTHONUSERBASE": site.getuserbase(),  # packages of `pip install --user` stay visible
+        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # its list of fonts takes seconds to rebuild
+        "OMP_NUM_THREADS": str(threads),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+# --- running --------------------------------------------------------------------------------
+
+
+def run(notebook, folder: Path, *, env: dict, python: str = sys.executable, timeout=600) -> dict:
+    """Execute every cell of `notebook` in place; returns its cost. A cell that raises, raises."""
+    kernels = OneInterpreter(python=python)
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels)
+    client = NotebookClient(
+        notebook,
+        km=manager,
+        timeout=timeout,
+        startup_timeout=120,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    start = time.perf_counter()
+    with client.setup_kernel(env=env, cleanup_kc=True):
+        with _Watch(manager.provisioner.pid) as watch:
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(watch.cpu_seconds, 1),
+        "memory_mb": round(watch.peak / 1e6),
+    }
+
+
+class _Watch(threading.Thread):
+    """Follows the memory and processor time of a process while the `with` block runs."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.process, self.done = psutil.Process(pid), threading.Event()
+        self.peak, self.cpu_seconds = 0, 0.0
+
+    def run(self):
+        while True:
+            try:
+                self.peak = max(self.peak, self.process.memory_info().rss)
+                times = self.process.cpu_times()
+            except psutil.Error:  # the kernel has ended
+                return
+            self.cpu_seconds = times.user + times.system
+            if self.done.wait(0.1):
+                return
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.done.set()
+        self.join()
+
+
+# --- what is stored -------------------------------------------------------------------------
+
+
+def last_state(text: str) -> str:
+    """What a terminal shows of `text` in the end: carriage returns overwrite their line."""
+    lines = [re.split(r"\r+", line.rstrip("\r")) for line in text.split("\n")]
+    return "\n".join(states[-1] for states in lines)
+
+
+def tidy_outputs(outputs: list) -> list:
+    """Consecutive streams merged, progress bars at their last state, widgets dropped, PNGs small.
+
+    A widget without a kernel is dead, so nothing of it is stored.
+    """
+    kept = []
+    for output in outputs:
+        if WIDGET in output.get("data", {}):
+            continue
+        if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    for output in kept:
+        if output.output_type == "stream":
+            output.text = last_state(output.text)
+        elif "image/png" in output.get("data", {}):
+            output.data["image/png"] = smaller_png(output.data["image/png"])
+    return [output for output in kept if output.output_type != "stream" or output.text.strip()]
+
+
+def smaller_png(encoded: str) -> str:
+    """The same picture without metadata; in 256 colours where it is large and that is smaller."""
+    raw = base64.b64decode(encoded)
+    image = Image.open(io.BytesIO(raw))
+    if image.mode == "RGBA" and image.getextrema()[3][0] == 255:
+        image = image.convert("RGB")  # not transparent anywhere
+    best = min(raw, _png(image), key=len)
+    if len(best) > PNG_LIMIT and image.mode in ("RGB", "RGBA"):
+        method = Image.Quantize.MEDIANCUT if image.mode == "RGB" else Image.Quantize.FASTOCTREE
+        few = image.quantize(256, method=method, dither=Image.Dither.NONE)
+        best = min(best, _png(few), key=len)
+    return base64.b64encode(best).decode("ascii")
+
+
+def _png(image: Image.Image) -> bytes:
+    clean = image.copy()
+    clean.info = {key: clean.info[key] for key in ("transparency",) if key in clean.info}
+    buffer = io.BytesIO()
+    clean.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def tidy(notebook) -> None:
+    """Leave nothing in `notebook` that a second run would change without need."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    kept = {key: notebook.metadata[key] for key in ("netinv", "mystnb") if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict(
+        {**kept, "kernelspec": KERNEL, "language_info": LANGUAGE}
+    )
+    seen = set()
+    for cell in notebook.cells:
+        keys = [key for key in ("tags", "mystnb") if key in cell.metadata]
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in keys})
+        cell.id = _cell_id(cell, seen)
+        if cell.cell_type == "code":
+            cell.outputs = tidy_outputs(cell.outputs)
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = cell.execution_count
+
+
+def _cell_id(cell, seen: set) -> str:
+    """The cell's own id where it has one; otherwise one made of its text, the same every time."""
+    name, number = cell.get("id"), 0
+    while not name or name in seen:
+        name = hashlib.sha256(f"{number}{cell.source}".encode()).hexdigest()[:8]
+        number += 1
+    seen.add(name)
+    return name
+
+
+def settled(new: dict, old: dict | None) -> dict:
+    """`new` where it differs from `old` by more than the noise between two runs; else `old`."""
+    if not old or old.keys() != new.keys() or old["threads"] != new["threads"]:
+        return new
+    keys = ("seconds", "memory_mb")
+    same = all(abs(new[key] - old[key]) <= max(0.3 * old[key], 10) for key in keys)
+    return dict(old) if same else new
+
+
+def cost_text(cost: dict) -> str:
+    """For a reader: `1.4 minutes on 2 CPU cores (measured with 1 thread), 0.9 GB of memory`."""
+    minutes = round(cost["seconds"] / 60, 1)
+    time_text = f"{minutes} minutes" if minutes > 0.5 else "less than half a minute"
+    threads = f"{cost['threads']} thread{'s' * (cost['threads'] > 1)}"
+    memory = math.ceil(cost["memory_mb"] / 100) / 10
+    return f"{time_text} on 2 CPU cores (measured with {threads}), {memory} GB of memory"
+
+
+def fill_cost(notebook, cost: dict) -> None:
+    """Record `cost` in the notebook's metadata and in the comment pair of its first cell."""
+    first = notebook.cells[0]
+    netinv = dict(notebook.metadata.get("netinv", {}))
+    netinv["cost"] = settled(cost, netinv.get("cost"))
+    notebook.metadata["netinv"] = nbformat.from_dict(netinv)
+    text = f"<!-- cost -->{cost_text(netinv['cost'])}<!-- /cost -->"
+    first.source = COST.sub(lambda _: text, first.source, count=1)
+
+
+def write(notebook, path: Path) -> None:
+    """Write `notebook` to `path` whole or not at all, and not when it is too large."""
+    nbformat.validate(notebook)
+    data = (nbformat.writes(notebook).rstrip("\n") + "\n").encode("utf-8")
+    if len(data) > SIZE_LIMIT:
+        raise ValueError(
+            f"{len(data):,} bytes; a chapter may have {SIZE_LIMIT:,}. Smaller figures?"
+        )
+    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        mode = path.stat().st_mode if path.exists() else 0o644
+        os.chmod(partial, mode)
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def execute(path: Path, *, threads: int = 1, timeout: int = 600) -> dict:
+    """Run the notebook at `path` top to bottom and store it; returns what it cost."""
+    notebook = nbformat.read(path, as_version=4)
+    if not COST.search(notebook.cells[0].source):
+        raise ValueError("the first cell has no <!-- cost --><!-- /cost --> to be filled in")
+    for cell in notebook.cells:
+        if "raises-exception" in cell.metadata.get("tags", []):
+            raise ValueError("a cell is tagged raises-exception; stored errors are not published")
+    with tempfile.TemporaryDirectory() as home:
+        env = fresh_environment(Path(home), threads=threads)
+        cost = run(notebook, path.parent, env=env, timeout=timeout)
+    tidy(notebook)
+    fill_cost(notebook, {**cost, "threads": threads})
+    write(notebook, path)
+    return cost
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every chapter")
+    parser.add_argument("--threads", type=int, default=1, help="OMP_NUM_THREADS (the tests use 1)")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
+    options = parser.parse_args(arguments)
+    failed = 0
+    for path in options.notebooks or chapters():
+        print(f"{path.name} …", end=" ", flush=True)
+        try:
+            cost = execute(path.resolve(), threads=options.threads, timeout=options.timeout)
+            print(f"{cost['seconds']:.0f} s, {cost['memory_mb']} MB, {path.stat().st_size:,} bytes")
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, ValueError) as error:
+            failed += 1
+            print("NOT WRITTEN")
+            print(ANSI.sub("", str(error)), file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Every chapter, run again as a reader would and compared with what it stores.
+
+Each is one test, which conftest.py shares between the workers one by one; inside it a
+pytest of its own runs nbval, offline, on one thread and without NETINV_DATA.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import check
+import execute
+from throwaway import code, save, stored_chapter, stream
+
+CHAPTERS = execute.chapters()
+LONGEST = 900  # seconds for one chapter, on a busy machine
+
+
+def run_nbval(path, folder):
+    """Run nbval on the notebook at `path`; returns the finished process."""
+    # An ini file of its own: neither the project's options nor its conftest are meant here.
+    ini = folder / "nbval.ini"
+    ini.write_text("[pytest]\n")
+    home = folder / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "pytest", "-c", str(ini), "--rootdir", str(path.parent)]
+    command += ["-p", "no:xdist", "-p", "no:cacheprovider", "--noconftest", "--color=no", "-q"]
+    command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", str(path)]
+    return subprocess.run(
+        command,
+        cwd=path.parent,
+        env=execute.fresh_environment(home),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=LONGEST,
+    )
+
+
+def report(result):
+    """The failed cells of an nbval run, with stored and new output, without colours."""
+    text = execute.ANSI.sub("", result.stdout + result.stderr)
+    failures = text.split("= FAILURES =", 1)[-1]
+    return re.sub(r"\n{3,}", "\n\n", "nbval:\n" + failures.strip("=\n"))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_gives_what_it_stores(path, tmp_path):
+    result = run_nbval(path, tmp_path)
+    if result.returncode:
+        pytest.fail(f"{path.name}\n{report(result)}", pytrace=False)
+
+
+# --- nbval itself, as set up here -----------------------------------------------------------
+
+ENVIRONMENT = """import os, pathlib, socket
+import netinv_lite.teaching
+print("NETINV_DATA" in os.environ, os.environ["OMP_NUM_THREADS"])
+print(list(pathlib.Path.home().glob(".cache/*")))
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=1)
+except OSError as error:
+    print(error.strerror)"""
+OFFLINE = "False 1\n[]\nnetwork access is blocked in this run ('192.0.2.1')\n"
+
+
+def stored(*cells):
+    """A notebook of (source, what it printed, tag ...) that looks as if it had run."""
+    notebook = stored_chapter()
+    notebook.cells = [code(source, *tags) for source, _, *tags in cells]
+    for number, (_, text, *_) in enumerate(cells, 1):
+        notebook.cells[number - 1].execution_count = number
+        notebook.cells[number - 1].outputs = [stream(text)] if text else []
+    return notebook
+
+
+def test_a_chapter_runs_offline_without_data_on_one_thread(tmp_path, monkeypatch):
+    monkeypatch.setenv("NETINV_DATA", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    notebook = stored(
+        (ENVIRONMENT, OFFLINE), ("print(id(print))", "another\n", "nbval-ignore-output")
+    )
+    result = run_nbval(save(notebook, tmp_path), tmp_path)
+    assert result.returncode == 0, report(result)
+    assert "2 passed" in result.stdout
+
+
+def test_changed_outputs_errors_and_downloads_fail_and_are_shown(tmp_path):
+    fetch = "import urllib.request\nurllib.request.urlopen('http://192.0.2.1/x')"
+    verdict = "from netinv_lite.teaching import attempt\nattempt(lambda f: f(1), lambda x: x)"
+    notebook = stored(
+        ("print('accuracy 0.99')", "accuracy 0.98\n"),
+        (verdict, "Not yet: <lambda> is still empty.\n"),
+        (fetch, ""),
+        ("1 / 0", "", "nbval-ignore-output"),
+    )
+    result = run_nbval(save(notebook, tmp_path), tmp_path)
+    text = report(result)
+    assert result.returncode == 1 and "4 failed" in result.stdout
+    for words in (
+        *("Cell 0", "accuracy 0.98", "accuracy 0.99"),
+        *("Cell 1", "Solved: <lambda>"),
+        *("Cell 2", "network access is blocked in this run ('192.0.2.1')"),
+        *("Cell 3", "ZeroDivisionError"),
+    ):
+        assert words in text, text
+    assert "\x1b" not in text
+
+
+def test_a_notebook_without_code_does_not_pass(tmp_path):
+    notebook = stored_chapter()
+    notebook.cells = notebook.cells[:1]
+    assert not check.code_cells(notebook)
+    assert run_nbval(save(notebook, tmp_path), tmp_path).returncode == 5
