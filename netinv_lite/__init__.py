@@ -9,7 +9,9 @@ from .generator import Generator
 from .inversion import PRESETS, Inversion, InversionConfig, invert, invert_many
 from .loop import Interrupted
 from .losses import InversionLoss
+from .teaching import attempt
 from .training import FitConfig, fit
+from .weights import about
 
 __version__ = "0.1.0"
 _LAZY = ("plot", "metrics", "baselines", "benchmark")  # so that importing the package stays quick

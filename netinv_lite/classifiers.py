@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import check_name
+from .probe import pick_device
 from .weights import SHIPPED, read_tensors, sha256, write_json, write_tensors
 
 
@@ -153,7 +154,7 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
 
     Raises ValueError for an unknown name, a truncated file or a changed byte.
     """
-    if str(name).endswith(".safetensors"):
+    if Path(name).suffix:
         return _load(Path(name), device)
     known = [key for key in shipped() if not key.endswith("-judge")]
     check_name(name, known, "classifier")
@@ -184,7 +185,8 @@ def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
 def build(record: dict) -> nn.Module:
     """The untrained network that a JSON record describes."""
     check_name(record["architecture"], ARCHITECTURES, "architecture")
-    model = ARCHITECTURES[record["architecture"]](**record["arguments"])
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and overwritten
+        model = ARCHITECTURES[record["architecture"]](**record["arguments"])
     model.input_range = tuple(record["input_range"])
     model.classes = tuple(record["classes"])
     model.record = record
@@ -192,10 +194,17 @@ def build(record: dict) -> nn.Module:
 
 
 def _load(path: Path, device) -> nn.Module:
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
+                         "convert it with safetensors.torch.save_file.")  # fmt: skip
     if not path.is_file() or not path.with_suffix(".json").is_file():
         raise FileNotFoundError(f"{path} and the .json beside it are needed, both; one is absent.")
-    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    if sha256(path) != record["sha256"]:
+    try:
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        expected = record["sha256"]
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path.with_suffix('.json')} is damaged ({error}): restore it.") from error
+    if sha256(path) != expected:
         raise ValueError(
             f"{path} is not the file its record describes (SHA-256 differs): it was changed or cut "
             "short. Restore it, for example with `git checkout`, or install the package again."
@@ -205,4 +214,4 @@ def _load(path: Path, device) -> nn.Module:
     model.load_state_dict(
         {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     )
-    return model.eval().requires_grad_(False).to(device)
+    return model.eval().requires_grad_(False).to(pick_device(device))

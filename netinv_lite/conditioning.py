@@ -120,8 +120,12 @@ class Label:
 class Vector(Label):
     """v = softmax(s·N(0, I_K)) enters at the input; k = argmax v."""
 
-    scale: float = 4.0
+    scale: float = 8.0
     name: ClassVar[str] = "vector"
+
+    def __post_init__(self):
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"scale={self.scale} must be positive and finite.")
 
     def of(self, k: Tensor, *, random: Random | None = None) -> Condition:
         y = one_hot(k, self.num_classes)
@@ -153,7 +157,7 @@ class SoftTargets(Label):
     """
 
     num_classes: int
-    targets: Tensor = field(default=None, compare=False)
+    targets: Tensor = field(compare=False)
     name: ClassVar[str] = "soft-targets"
     matrix: ClassVar[bool] = True
 

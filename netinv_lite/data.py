@@ -55,7 +55,7 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     x_train, y_train, x_test, y_test) or in torchvision's layout (CIFAR-10: the binary version,
     because the Python version is a pickle), and last downloaded to the cache.
 
-    Raises ValueError for an unknown name, FileNotFoundError where the set cannot be had.
+    Raises ValueError for an unknown name or a damaged file, FileNotFoundError where the set cannot be had.
     """
     check_name(name, CLASSES, "data set")
     if name == "digits":
@@ -104,19 +104,32 @@ def _digits() -> ImageData:
 
 def _read_folder(folder: Path, name: str):
     file = folder / f"{name}.npz"
-    if not file.is_file():
-        try:
-            return _torchvision(folder, name, download=False)
-        except (OSError, RuntimeError):
-            return None
     try:
+        if not file.is_file():
+            file = folder
+            return _torchvision(folder, name, download=False)
         with np.load(file, allow_pickle=False) as npz:
-            return [npz[key] for key in ("x_train", "y_train", "x_test", "y_test")]
+            return _checked([npz[key] for key in ("x_train", "y_train", "x_test", "y_test")], name)
     except Exception as error:
+        if file == folder and isinstance(error, (OSError, RuntimeError)):
+            return None  # torchvision's way to say that the set is not there
         raise ValueError(
-            f"{file} cannot be read ({type(error).__name__}: {error}). It should be an .npz with "
-            "x_train, y_train, x_test, y_test; replace it by a whole copy or remove it."
+            f"{name} in {file} cannot be read ({type(error).__name__}: {error}). Expected: an .npz "
+            "with x_train, y_train, x_test, y_test, or torchvision's files; replace it by a whole "
+            "copy or remove it."
         ) from error
+
+
+def _checked(arrays, name: str):
+    K = len(CLASSES[name])
+    for x, y in (arrays[:2], arrays[2:]):
+        if x.ndim not in (3, 4) or x.dtype != np.uint8 or y.shape != (len(x),) or not len(x):
+            raise ValueError(
+                f"x {x.dtype}{x.shape} and y {y.shape} should be uint8 (N,H,W) or (N,H,W,C) and (N,)"
+            )
+        if y.min() < 0 or y.max() >= K:
+            raise ValueError(f"labels {y.min()} to {y.max()} are not 0 to {K - 1}")
+    return arrays
 
 
 def _torchvision(folder: Path, name: str, *, download: bool):

@@ -22,7 +22,7 @@ class Generator(nn.Module):
 
     def __init__(
         self, image_shape, conditioning: Label, *, input_range=(-1.0, 1.0), latent_dim: int = 64,
-        width: int = 32, dropout: float = 0.1, start: float | None = None,
+        width: int = 24, dropout: float = 0.1, start: float | None = None,
     ):  # fmt: skip
         super().__init__()
         C, H, W = image_shape
@@ -52,7 +52,8 @@ class Generator(nn.Module):
             z = torch.cat([z, F.leaky_relu(self.embed(condition.v), 0.2)], 1)  # (B, Z + hidden)
         h = self.norm(self.lift(z).view(-1, self.lifted, *self.grid))  # (B, width - 1, g, h)
         if self.use_matrix:
-            h = torch.cat([h, self.matrix(condition)], 1)  # (B, width, g, h)
+            # Scaled, so that M starts with the weight of the other channels together.
+            h = torch.cat([h, math.sqrt(self.width) * self.matrix(condition)], 1)  # (B, width, g, h)
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
         h = F.pixel_shuffle(self.to_pixels(h), 2)  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)

@@ -15,7 +15,7 @@ from .data import check_name
 from .generator import Generator
 from .losses import InversionLoss
 from .loop import Loop
-from .probe import Tap, frozen, on_device, pick_device, probe_logits
+from .probe import Tap, dtype_of, frozen, on_device, pick_device, probe_logits
 from .weights import read_tensors, split, write_tensors
 
 
@@ -29,29 +29,31 @@ class InversionConfig:
 
     steps: int = 400
     batch_size: int = 128
-    lr: float = 2e-3
+    lr: float = 5e-3
     latent_dim: int = 64
-    width: int = 32
+    width: int = 24
     dropout: float = 0.1
-    scale: float = 4.0
+    scale: float = 8.0
     start: float | None = None
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "latent_dim", "width"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < (2 if name == "batch_size" else 1):
-                raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed "
-                                 "(batch_size: 2).")  # fmt: skip
+            least = 2 if name in ("batch_size", "width") else 1
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed.")
         if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
             raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
                              f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
+        if self.start is not None and not 0 <= self.start <= 1:
+            raise ValueError(f"start={self.start} is a fraction of the input range, 0 to 1, or None.")
 
 
 PRESETS = {
     "paper": (InversionLoss(), InversionConfig()),
     "readable": (
-        InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5),
-        InversionConfig(scale=6.0, start=0.02),
+        InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15),
+        InversionConfig(steps=500, start=0.02),
     ),
 }
 
@@ -84,6 +86,8 @@ class Inversion:
         if classes is None:
             soft = isinstance(self.conditioning, SoftTargets)
             classes = range(len(self.conditioning.targets) if soft else self.num_classes)
+        if not len(classes):
+            raise ValueError("classes is empty: name at least one class, or leave it out for all.")
         k = torch.as_tensor(list(classes)).repeat_interleave(per_class)
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.of(k, random=random)
@@ -104,13 +108,15 @@ class Inversion:
 
     def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
         """Share of n new images that the classifier reads as conditioned."""
+        if n < 1:
+            raise ValueError(f"n={n}: at least 1 image is needed.")
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.draw(n, random=random)
         z = torch.randn(n, self.config.latent_dim, generator=random)
-        x, met = self._run(z, condition), []
+        x, met, dtype = self._run(z, condition), [], dtype_of(self.classifier)
         with frozen(self.classifier), torch.no_grad():
             for xb, yb in zip(x.split(256), condition.y.split(256), strict=True):
-                logits = self.classifier(xb.to(self.device)).cpu()
+                logits = self.classifier(xb.to(self.device, dtype)).cpu()
                 met.append(Condition(yb, yb).met_by(logits))
         return torch.cat(met).float().mean().item()
 
@@ -152,6 +158,7 @@ class Inversion:
             "input_range": list(self.generator.input_range),
             "num_classes": self.num_classes,
             "conditioning": self.conditioning.name,
+            "scale": getattr(self.conditioning, "scale", None),
             "config": asdict(self.config),
             "loss": asdict(self.loss),
             "seed": self.seed,
@@ -176,8 +183,9 @@ class Inversion:
         if "targets" in tensors:
             conditioning = SoftTargets(K, tensors["targets"])
         else:
-            conditioning = scheme(meta["conditioning"], K, config.scale)
-        generator = _generator(meta["image_shape"], conditioning, meta["input_range"], config)
+            conditioning = scheme(meta["conditioning"], K, meta.get("scale") or config.scale)
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten
+            generator = _generator(meta["image_shape"], conditioning, meta["input_range"], config)
         generator.load_state_dict(split(tensors, "generator"))
         device = pick_device(device)
         inversion = cls(on_device(classifier, device), generator.to(device).eval(), conditioning,
@@ -228,15 +236,9 @@ def invert(
     model = on_device(classifier, device)
     K = probe_logits(model, shape).shape[1]
     if num_classes not in (None, K):
-        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits.")
-    if isinstance(conditioning, str):
-        conditioning = scheme(conditioning, K, config.scale)
-    if conditioning.num_classes != K:
-        raise ValueError(f"The conditioning is for K={conditioning.num_classes} classes, the "
-                         f"classifier returns {K} logits.")  # fmt: skip
-    if isinstance(conditioning, SoftTargets) and loss.margin:
-        raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
-                         "soft targets.")  # fmt: skip
+        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits; leave "
+                         "num_classes out, it is measured.")  # fmt: skip
+    conditioning = _conditioning(conditioning, K, loss, config)
     devices = [pick_device(device)] if pick_device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -249,9 +251,17 @@ def invert(
     return inversion
 
 
-def invert_many(classifier: nn.Module, seeds: Sequence[int], **settings) -> list[Inversion]:
-    """One inversion per seed, with the settings of `invert`: the columns of the papers' figure."""
-    return [invert(classifier, seed=seed, **settings) for seed in seeds]
+def invert_many(
+    classifier: nn.Module, seeds: Sequence[int], *, checkpoint: str | Path | None = None, **settings
+) -> list[Inversion]:
+    """One inversion per seed, with the settings of `invert`: the columns of the papers' figure.
+
+    `checkpoint` names a file per seed: x.safetensors stands for x-0.safetensors, x-1.safetensors, …
+    """
+    files = [checkpoint and (p := Path(checkpoint)).with_name(f"{p.stem}-{seed}{p.suffix}")
+             for seed in seeds]  # fmt: skip
+    return [invert(classifier, seed=seed, checkpoint=file, **settings)
+            for seed, file in zip(seeds, files, strict=True)]  # fmt: skip
 
 
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
@@ -259,14 +269,31 @@ def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Gen
                      width=config.width, dropout=config.dropout, start=config.start)  # fmt: skip
 
 
+def _conditioning(given: str | Label, K: int, loss: InversionLoss, config: InversionConfig):
+    if K < 2:
+        raise ValueError("The classifier returns one logit; two classes are the least. For a yes-or-"
+                         "no network return torch.cat([0 * logit, logit], 1).")  # fmt: skip
+    conditioning = scheme(given, K, config.scale) if isinstance(given, str) else given
+    if not isinstance(conditioning, Label):
+        raise ValueError(f"conditioning={given!r:.60}: a name or an object such as "
+                         "SoftTargets(K, v) is needed.")  # fmt: skip
+    if conditioning.num_classes != K:
+        raise ValueError(f"The conditioning is for K={conditioning.num_classes} classes, the "
+                         f"classifier returns {K} logits.")  # fmt: skip
+    if isinstance(conditioning, SoftTargets) and loss.margin:
+        raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
+                         "soft targets.")  # fmt: skip
+    return conditioning
+
+
 def _signature(classifier: nn.Module, image_shape, input_range):
     shape = image_shape or getattr(classifier, "image_shape", None)
     if shape is None or len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"image_shape={shape}: say (C, H, W), for example image_shape=(3, 32, 32).")
-    low, high = input_range or getattr(classifier, "input_range", (0.0, 1.0))
-    if not float("-inf") < low < high < float("inf"):
-        raise ValueError(f"input_range=({low}, {high}) must rise and be finite.")
-    return tuple(int(side) for side in shape), (float(low), float(high))
+    span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
+    if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
+        raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
+    return tuple(int(side) for side in shape), (float(span[0]), float(span[1]))
 
 
 def _hardened(v: Tensor) -> Tensor:
@@ -276,6 +303,9 @@ def _hardened(v: Tensor) -> Tensor:
 def _warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
     """Warn where images of one class differ by less than `floor` of the range, pixel by pixel."""
     images, k = inversion.sample(per_class, seed=inversion.seed)
+    if not torch.isfinite(images).all():
+        raise FloatingPointError("The last step made the generator's weights infinite or NaN: lower "
+                                 f"lr={inversion.config.lr}.")  # fmt: skip
     low, high = inversion.generator.input_range
     spread = images.unflatten(0, (-1, per_class)).std(1).mean().item() / (high - low)
     if spread < floor:

@@ -6,11 +6,12 @@ import math
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from .conditioning import Condition
 from .probe import Tap
-from .weights import read_tensors, split, write_tensors
+from .weights import fingerprint, read_tensors, split, write_tensors
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,7 +49,8 @@ class Loop:
                     if self.checkpoint and (self.step % 50 == 0 or self.step == steps):
                         self._save()
         except KeyboardInterrupt as stop:
-            kept = f"; {self.checkpoint} resumes it" if self.checkpoint else ""
+            kept = self.checkpoint and self.checkpoint.exists()
+            kept = f"; {self.checkpoint} resumes it" if kept else ""
             raise Interrupted(inversion, f"Stopped at step {self.step} of {steps}{kept}; the "
                               "generator so far is in `.inversion`.") from stop  # fmt: skip
 
@@ -63,6 +65,11 @@ class Loop:
         z = torch.randn(config.batch_size, config.latent_dim).to(inversion.device)
         x = generator(z, condition)
         logits, f = tap(x)
+        if not logits.requires_grad:
+            raise ValueError(
+                "The classifier's logits carry no gradient to the image. Leave no_grad, detach, "
+                "argmax and NumPy out of its forward pass."
+            )
         terms = loss.terms(x, logits, f, condition, generator.input_range)
         total = loss.total(terms)
         self.optimiser.zero_grad(set_to_none=True)
@@ -87,21 +94,33 @@ class Loop:
             for key, value in self.optimiser.state[p].items():
                 tensors[f"adam.{i}.{key}"] = value
         tensors["rng"] = torch.get_rng_state()
-        write_tensors(self.checkpoint, tensors, inversion=about, step=self.step)
+        write_tensors(self.checkpoint, tensors, inversion=about, step=self.step,
+                      classifier=fingerprint(self.inversion.classifier.state_dict()))  # fmt: skip
 
     def _restore(self) -> None:
         tensors, meta = read_tensors(self.checkpoint)
-        mine, theirs = self.inversion.packed()[1], meta.get("inversion", {})
+        (own, mine), theirs = self.inversion.packed(), meta.get("inversion", {})
         differ = [key for key in mine if key != "history" and mine[key] != theirs.get(key)]
+        if meta.get("classifier") != fingerprint(self.inversion.classifier.state_dict()):
+            differ.append("classifier")
+        targets = own.get("targets", torch.empty(0))
+        if not torch.equal(targets, tensors.get("targets", torch.empty(0))):
+            differ.append("targets")
         if differ or "step" not in meta:
             raise ValueError(f"{self.checkpoint} belongs to another run (other "
                              f"{', '.join(differ) or 'kind of file'}); remove it or name another "
                              "checkpoint.")  # fmt: skip
         self.inversion.generator.load_state_dict(split(tensors, "generator"))
         for i, p in enumerate(self.inversion.generator.parameters()):
-            self.optimiser.state[p] = split(tensors, f"adam.{i}")
+            state = split(tensors, f"adam.{i}")
+            self.optimiser.state[p] = {key: _placed(t, p) for key, t in state.items()}
         torch.set_rng_state(tensors["rng"])
         self.inversion.history, self.step = theirs["history"], meta["step"]
+
+
+def _placed(t: Tensor, p: Tensor) -> Tensor:
+    """t on the device of p, and in p's memory order, which the fused Adam takes for granted."""
+    return torch.empty_like(p).copy_(t) if t.shape == p.shape else t.to(p.device)
 
 
 def _decay(t: float) -> float:

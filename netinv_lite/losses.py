@@ -46,7 +46,7 @@ def class_cosine(f: Tensor, k: Tensor) -> Tensor:
     """The mean cosine over pairs of one class only, at the same linear cost; f (N,D), k (N,)."""
     u = F.normalize(f, dim=1)
     classes, counts = k.unique(return_counts=True)
-    sums = torch.zeros(int(classes[-1]) + 1, u.shape[1], device=u.device).index_add(0, k, u)
+    sums = u.new_zeros(int(classes[-1]) + 1, u.shape[1]).index_add(0, k, u)
     pairs = (counts * (counts - 1)).sum().clamp_min(1)
     return (sums.square().sum() - len(u)) / pairs
 
@@ -73,6 +73,10 @@ def total_variation(x: Tensor) -> Tensor:
     return x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()
 
 
+TERMS = ("kl", "cross_entropy", "margin", "cosine", "class_cosine", "orthogonality", "background",
+         "total_variation")  # fmt: skip
+
+
 @dataclass(frozen=True)
 class InversionLoss:
     """L = α KL + β CE + γ L_cos + δ L_ortho, and beside them margin and priors; weights ≥ 0.
@@ -96,6 +100,8 @@ class InversionLoss:
         bad = [f.name for f in fields(self) if not 0 <= getattr(self, f.name) < float("inf")]
         if bad:
             raise ValueError(f"Weights are finite and not negative; wrong: {', '.join(bad)}.")
+        if not any(getattr(self, name) for name in TERMS):
+            raise ValueError(f"Every weight is 0; give one of {', '.join(TERMS)} a positive one.")
 
     def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range):
         """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor."""

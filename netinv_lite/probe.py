@@ -36,6 +36,7 @@ class Tap:
     def __init__(self, model: nn.Module, image_shape, layer: str | None = None):
         self.model, self.layer = model, layer
         self.module = final_linear(model, image_shape) if layer is None else named(model, layer)
+        self.dtype = dtype_of(model)
         self._f: Tensor | None = None
 
     def __enter__(self) -> Tap:
@@ -47,11 +48,20 @@ class Tap:
         self._f = None
 
     def _keep(self, _module, inputs, output) -> None:
-        self._f = inputs[0] if self.layer is None else output
+        # A copy, because a ReLU that works in place may follow.
+        kept = inputs[0] if self.layer is None else output
+        self._f = kept if self.layer is None or not isinstance(kept, Tensor) else kept.clone()
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(x)
-        return logits, self._f.flatten(1)
+        self._f = None
+        logits = self.model(x.to(self.dtype)).to(x.dtype)
+        if not isinstance(self._f, Tensor) or len(self._f) != len(x):
+            where = "last linear layer" if self.layer is None else f"module {self.layer!r}"
+            raise ValueError(
+                f"The {where} holds no tensor of one row an image in the forward pass; name "
+                "another module as features='...'."
+            )
+        return logits, self._f.flatten(1).to(x.dtype)
 
 
 def final_linear(model: nn.Module, image_shape) -> nn.Linear:
@@ -82,13 +92,11 @@ def named(model: nn.Module, layer: str) -> nn.Module:
 
 def probe_logits(model: nn.Module, image_shape) -> Tensor:
     """Logits of two blank images; raises ValueError unless they are a finite (2,K) tensor."""
-    first = next(model.parameters(), None)
-    device = first.device if first is not None else "cpu"
-    dtype = first.dtype if first is not None and first.is_floating_point() else torch.float32
+    blank = torch.zeros(2, *image_shape, device=device_of(model), dtype=dtype_of(model))
     with frozen(model), torch.no_grad():
         try:
-            logits = model(torch.zeros(2, *image_shape, device=device, dtype=dtype))
-        except (RuntimeError, ValueError) as error:
+            logits = model(blank)
+        except Exception as error:  # whatever a model may raise where the shape does not fit
             raise ValueError(
                 f"The model does not accept images of shape {tuple(image_shape)} (C,H,W): {error}"
             ) from error
@@ -100,7 +108,7 @@ def probe_logits(model: nn.Module, image_shape) -> Tensor:
         )
     if not torch.isfinite(logits).all():
         bad = [n for n, p in model.state_dict().items() if not torch.isfinite(p).all()]
-        where = f" Not finite: {', '.join(bad[:5])}." if bad else ""
+        where = f" Load it again; not finite: {', '.join(bad[:5])}." if bad else ""
         raise ValueError(f"The model's logits are not finite on a blank image.{where}")
     return logits
 
@@ -127,8 +135,17 @@ def check_images(images: Tensor, image_shape, input_range) -> Tensor:
 def on_device(model: nn.Module, device: str | torch.device = "auto") -> nn.Module:
     """`model` itself where it already is on `device`, else a copy there; the caller's stays put."""
     target = pick_device(device)
-    here = next((p.device for p in model.parameters()), torch.device("cpu"))
-    return model if here == target else copy.deepcopy(model).to(target)
+    return model if device_of(model) == target else copy.deepcopy(model).to(target)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the first parameter; the CPU where there is none."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The dtype of the first floating-point parameter; float32 where there is none."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -43,13 +43,27 @@ TEST_SETS = {
 }
 
 
-def fit_shipped(name: str, folder: str | Path, *, seed: int | None = None, progress=True) -> dict:
+def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
+    """Where the state of an unfinished `fit_shipped` lies, under the current folder."""
+    seed = RECIPES[name][2] if seed is None else seed
+    return Path("runs") / f"{name}-{seed}{f'-{epochs}-epochs' if epochs else ''}.safetensors"
+
+
+def fit_shipped(
+    name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
+    progress: bool = True,
+) -> dict:  # fmt: skip
     """Train the network `name` by its recipe into `folder`; returns its JSON record.
 
-    An interrupted run resumes from `runs/<name>-<seed>.safetensors` under the current folder.
+    `seed` and `epochs` replace those of the recipe. An interrupted run resumes from
+    `checkpoint_of(name, seed, epochs)`.
     """
     check_name(name, RECIPES, "recipe")
     architecture, arguments, recipe_seed, config = RECIPES[name]
+    options = {"seed": seed, "epochs": epochs}
+    said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
+    checkpoint = checkpoint_of(name, seed, epochs)
+    config = config if epochs is None else replace(config, epochs=epochs)
     seed = recipe_seed if seed is None else seed
     data = load_data(name.split("-")[0])
     arguments = {"image_shape": data.image_shape, "num_classes": len(data.classes), **arguments}
@@ -58,7 +72,7 @@ def fit_shipped(name: str, folder: str | Path, *, seed: int | None = None, progr
         model = ARCHITECTURES[architecture](**arguments).to(memory_format=torch.channels_last)
     start = time.perf_counter()
     history = fit(model, data, config=config, seed=seed, progress=progress,
-                  checkpoint=Path("runs") / f"{name}-{seed}.safetensors")  # fmt: skip
+                  checkpoint=checkpoint)  # fmt: skip
     record = {
         "architecture": architecture,
         "arguments": arguments,
@@ -69,7 +83,7 @@ def fit_shipped(name: str, folder: str | Path, *, seed: int | None = None, progr
         "training": asdict(config),
         "train_images": len(data.x_train),
         "test_set": TEST_SETS[data.name],
-        "command": f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}",
+        "command": f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}{said}",
         "seconds_of_last_run": round(time.perf_counter() - start, 1),
         "train_accuracy_last_epoch": round(history["accuracy"][-1], 4),
         **versions(),

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .data import ImageData
+from .probe import check_images, device_of, frozen, probe_logits
 from .weights import read_tensors, split, write_tensors
 
 
@@ -34,6 +35,11 @@ class FitConfig:
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError(
                 f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 and 2 are needed."
+            )
+        if not self.lr > 0 or not self.eps >= 0 or self.attack_steps < 1:
+            raise ValueError(
+                f"lr={self.lr} must be positive, eps={self.eps} not negative, and "
+                f"attack_steps={self.attack_steps} at least 1."
             )
 
 
@@ -82,10 +88,12 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: int = 20) -> float:
     """Share of images read as y, in eval mode; with `eps`, after an L2 PGD attack."""
-    was_training, hits = model.training, 0
-    model.eval()
-    try:
+    if len(x) != len(y) or not len(x):
+        raise ValueError(f"{len(x)} images and {len(y)} labels: as many of both, at least one.")
+    hits, device = 0, device_of(model)
+    with frozen(model):
         for xb, yb in zip(x.split(256), y.split(256), strict=True):
+            xb, yb = xb.to(device), yb.to(device)
             if eps:
                 with torch.random.fork_rng():
                     torch.manual_seed(0)
@@ -93,8 +101,6 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: i
                     xb = pgd(model, xb, yb, eps=eps, steps=steps, input_range=bounds)
             with torch.no_grad():
                 hits += (model(xb).argmax(1) == yb).sum().item()
-    finally:
-        model.train(was_training)
     return hits / len(x)
 
 
@@ -112,12 +118,25 @@ def fit(
     fit the model.
     """
     config = config or FitConfig()
-    K = model(data.x_train[:2].to(next(model.parameters()).device)).shape[-1]
-    if int(data.y_train.max()) >= K or int(data.y_train.min()) < 0:
-        raise ValueError(f"The labels reach {int(data.y_train.max())}, the model has K={K} logits.")
+    _check(model, data)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return _Run(model, data, config, seed, checkpoint).train(progress)
+
+
+def _check(model: nn.Module, data: ImageData) -> None:
+    x, y = data.x_train, data.y_train
+    if len(x) != len(y) or len(x) < 2:
+        raise ValueError(f"{len(x)} images and {len(y)} labels: as many of both, at least two.")
+    check_images(x, x.shape[1:], data.input_range)
+    K = probe_logits(model, x.shape[1:]).shape[1]
+    if int(y.max()) >= K or int(y.min()) < 0:
+        raise ValueError(
+            f"The labels reach from {int(y.min())} to {int(y.max())}, the model has K={K} logits: "
+            "0 to K-1 are needed."
+        )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("Every parameter is frozen: call model.requires_grad_(True) first.")
 
 
 class _Run:
@@ -151,7 +170,7 @@ class _Run:
 
     def _epoch(self, total: int, steps: int, bar) -> tuple[float, float]:
         config, data = self.config, self.data
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         self.model.train()
         losses = hits = 0.0
         order = torch.randperm(len(data.x_train))
@@ -184,7 +203,8 @@ class _Run:
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for i, p in enumerate(self.model.parameters()):
-            tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
+            if p in self.optimiser.state:  # a frozen one has no momentum
+                tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
         tensors["rng"] = torch.get_rng_state()
         write_tensors(self.checkpoint, tensors, epoch=self.epoch, history=self.history,
                       identity=self.identity)  # fmt: skip
@@ -196,10 +216,17 @@ class _Run:
                 f"{self.checkpoint} belongs to another run ({meta.get('identity')}); remove it or "
                 "name another checkpoint."
             )
-        self.model.load_state_dict(split(tensors, "model"))
-        momentum = split(tensors, "momentum")
-        for i, p in enumerate(self.model.parameters()):
-            self.optimiser.state[p]["momentum_buffer"] = momentum[str(i)].to(p.device)
+        try:
+            self.model.load_state_dict(split(tensors, "model"))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.checkpoint} holds another network ({error}); remove it or name another "
+                "checkpoint."
+            ) from error
+        parameters = list(self.model.parameters())
+        for i, t in split(tensors, "momentum").items():
+            p = parameters[int(i)]
+            self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
         self.epoch, self.history = meta["epoch"], meta["history"]
         torch.set_rng_state(tensors["rng"])
 

@@ -47,7 +47,8 @@ def write_json(path: str | Path, content: dict) -> Path:
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], **metadata) -> Path:
     """Write `tensors` as safetensors; each keyword goes into the header as JSON."""
     header = {key: json.dumps(value) for key, value in metadata.items()}
-    flat = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
+    # Cloned, because safetensors takes no two names for one memory (tied weights).
+    flat = {key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}
     return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
 
 
@@ -63,8 +64,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-            metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-    except (SafetensorError, ValueError) as error:
+            metadata = {k: _parsed(v) for k, v in (file.metadata() or {}).items()}
+    except SafetensorError as error:
         raise ValueError(
             f"{path} is truncated, altered or not a safetensors file ({error}). Get a whole copy; "
             "pickled .pt/.pth files are not read, convert them with safetensors.torch.save_file."
@@ -72,9 +73,25 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     return tensors, metadata
 
 
+def _parsed(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:  # another program's file, such as {"format": "pt"}
+        return text
+
+
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def fingerprint(tensors: dict[str, Tensor]) -> str:
+    """Hexadecimal SHA-256 of names and values, whatever their device."""
+    digest = hashlib.sha256()
+    for name, t in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -96,3 +113,15 @@ def versions() -> dict:
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
     }
+
+
+def about() -> str:
+    """One line for the top of a notebook: versions and device."""
+    from . import __version__
+
+    v = versions()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return (
+        f"netinv_lite {__version__}, Python {v['python']}, torch {v['torch']}, {device}, "
+        f"{v['threads']} thread{'s' * (v['threads'] != 1)}"
+    )

@@ -107,7 +107,7 @@ def test_copy_for_students_has_no_solution():
         markdown("```{solution-end}\n```"),
         markdown("Between"),
         markdown(":::{solution} ex-2\n42\n:::"),
-        {"cell_type": "code", "metadata": {"tags": ["solution"]}, "source": ["42"]},
+        {"cell_type": "code", "metadata": {"tags": ["exercise-solution"]}, "source": ["42"]},
         markdown("The end"),
     ]
     kept = ["".join(cell["source"]) for cell in student.without_solutions(cells)]

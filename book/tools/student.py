@@ -4,7 +4,7 @@
     python book/tools/student.py handout/ book/04-label-conditioning.ipynb
 
 Left out are all cells between `solution-start` and `solution-end`, every cell that is one
-`{solution}` directive, and every cell with the tag `solution`. The stored outputs stay, except
+`{solution}` directive, and every cell with the tag `exercise-solution`. The stored outputs stay, except
 of the stubs, which have none.
 """
 
@@ -30,7 +30,7 @@ def without_solutions(cells: list[dict]) -> list[dict]:
         prose = cell["cell_type"] == "markdown"
         opens, closes = (prose and bool(p.search(text)) for p in (_OPEN, _CLOSE))
         whole = prose and bool(_WHOLE.search(text))
-        tagged = "solution" in cell["metadata"].get("tags", [])
+        tagged = "exercise-solution" in cell["metadata"].get("tags", [])
         inside = inside or opens
         if not (inside or whole or tagged):
             kept.append(cell)

@@ -1,0 +1,208 @@
+"""The arguments of `python -m netinv_lite` and what `--help` says of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import fields
+
+from .conditioning import SCHEMES
+from .data import check_name
+from .inversion import PRESETS, InversionConfig
+from .losses import InversionLoss
+
+PROGRAM = "python -m netinv_lite"
+CONFIG_HELP = {
+    "steps": "training steps of the generator",
+    "batch_size": "images in a step",
+    "lr": "learning rate",
+    "latent_dim": "size of the latent z",
+    "width": "channels of the generator",
+    "dropout": "dropout of the generator",
+    "scale": "s in v = softmax(s N(0,I)): small is soft, large is one-hot",
+    "start": "brightness of the first images, 0 to 1 (default: mid-grey; readable: 0.02)",
+}
+EXAMPLES = f"""examples:
+  {PROGRAM} invert mnist --out grid.png --save g.safetensors
+  {PROGRAM} invert --model mymodels:small_cnn --weights w.safetensors --shape 3x32x32
+  {PROGRAM} fit mnist --robust
+  {PROGRAM} benchmark --quick
+  {PROGRAM} weights
+
+`{PROGRAM} COMMAND --help` explains a command."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line instead of the whole usage where an argument is wrong."""
+
+    def error(self, message: str):
+        raise ValueError(f"{message.rstrip('.')}. See: {self.prog} --help")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """`argv` as a namespace whose `command` is one of the functions of `cli`, or None.
+
+    Raises ValueError for what does not fit, SystemExit after --help.
+    """
+    parser, commands = _parser()
+    if argv and not argv[0].startswith("-"):
+        check_name(argv[0], commands, "command")
+    args = parser.parse_args(_joined(argv))
+    args.help = parser.format_help()
+    return args
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--input-range -1,1` as one word, because argparse takes `-1,1` for an option."""
+    argv = list(argv)
+    for i in range(len(argv) - 2, -1, -1):
+        if argv[i] == "--input-range" and re.match(r"-[\d.]", argv[i + 1]):
+            argv[i : i + 2] = [f"--input-range={argv[i + 1]}"]
+    return argv
+
+
+def _parser() -> tuple[_Parser, list[str]]:
+    parser = _Parser(prog=PROGRAM, epilog=EXAMPLES, description=(
+        "See what a trained classifier takes for each of its classes, and whether to believe it."
+    ), formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--version", action="store_true", help="print versions and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for build in (_invert, _fit, _benchmark, _weights):
+        build(commands)
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show where an error arose")
+    return parser, list(commands.choices)
+
+
+def _command(commands, name: str, help: str, example: str) -> _Parser:
+    return commands.add_parser(
+        name, help=help, description=f"{help[0].upper()}{help[1:]}.",
+        epilog=f"example:\n  {PROGRAM} {name} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+
+
+_INVERT_EXAMPLE = f"""mnist --preset readable --out grid.png --save g.safetensors
+  {PROGRAM} invert --model mymodels:small_cnn --weights w.safetensors --shape 3x32x32
+
+With --save, a run stopped by Ctrl-C goes on when the same command is given again."""
+_FIT_EXAMPLE = """mnist --robust --out weights
+
+A run stopped by Ctrl-C goes on, from its last whole epoch, when the same command is given again
+in the same folder; its state lies in runs/."""
+
+
+def _invert(commands) -> None:
+    p = _command(commands, "invert", "train a generator of what a classifier takes for each class",
+                 _INVERT_EXAMPLE)  # fmt: skip
+    network = p.add_argument_group("the network").add_argument
+    network("name", nargs="?", metavar="NAME",
+            help="a shipped network (see `weights`) or a .safetensors of `fit`")  # fmt: skip
+    network("--model", metavar="PACKAGE.MODULE:FUNCTION",
+            help="a network of your own: a function without arguments that returns an nn.Module "
+                 "from images (B,C,H,W) to logits (B,K)")  # fmt: skip
+    network("--weights", metavar="FILE", help="its state dict, a .safetensors file")
+    network("--shape", type=_shape, metavar="CxHxW", help="its image shape, for example 3x32x32")
+    network("--input-range", type=_range, metavar="LOW,HIGH",
+            help="range of its pixels (default: the network's own, else 0,1)")  # fmt: skip
+    network("--classes", type=int, metavar="K",
+            help="number of classes to insist on (default: as many as it has logits)")  # fmt: skip
+    network("--features", metavar="MODULE",
+            help="module whose output the cosine loss compares (default: the input of the last "
+                 "linear layer)")  # fmt: skip
+    _inversion(p.add_argument_group("the inversion"))
+    result = p.add_argument_group("the result").add_argument
+    result(
+        "--out", metavar="PNG", help="the picture (default: inversion.png, unless --save is given)"
+    )
+    result("--save", metavar="SAFETENSORS",
+           help="the generator, for netinv_lite.Inversion.load; several --seeds: g-0.safetensors, "
+                "g-1.safetensors, …")  # fmt: skip
+    result("--per-class", type=int, default=10, metavar="N",
+           help="images of each class in the picture (default: 10)")  # fmt: skip
+    _progress(p)
+
+
+def _inversion(group) -> None:
+    add = group.add_argument
+    add(
+        "--preset", default="paper", metavar="NAME", help=f"{' or '.join(PRESETS)} (default: paper)"
+    )
+    add("--conditioning", default="vector-matrix", metavar="NAME",
+        help=f"{', '.join(SCHEMES)} (default: vector-matrix)")  # fmt: skip
+    terms = ", ".join(f.name for f in fields(InversionLoss))
+    add("--loss", nargs="+", type=_weight, metavar="TERM=WEIGHT",
+        help=f"change the loss of the preset: {terms}")  # fmt: skip
+    for f in fields(InversionConfig):
+        kind, metavar = (int, "N") if type(f.default) is int else (float, "X")
+        said = "" if f.default is None else f" (default: {f.default:g})"
+        add(f"--{f.name.replace('_', '-')}", type=kind, metavar=metavar,
+            help=CONFIG_HELP.get(f.name, f.name) + said)  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 … (default: auto)")
+    seed = group.add_mutually_exclusive_group().add_argument
+    seed("--seed", type=int, metavar="N", help="seed of the generator (default: 0)")
+    seed("--seeds", type=int, nargs="+", metavar="N",
+         help="several generators, each a column of the picture")  # fmt: skip
+
+
+def _fit(commands) -> None:
+    p = _command(
+        commands, "fit", "train one of the networks that ship, by its recipe", _FIT_EXAMPLE
+    )
+    p.add_argument("name", metavar="NAME",
+                   help="digits, mnist, fashion_mnist, svhn or cifar10")  # fmt: skip
+    kind = p.add_mutually_exclusive_group()
+    kind.add_argument("--robust", action="store_true", help="the adversarially trained variant")
+    kind.add_argument("--judge", action="store_true", help="the judge of that data set")
+    p.add_argument("--out", default="weights", metavar="FOLDER",
+                   help="where NAME.safetensors and NAME.json go (default: weights)")  # fmt: skip
+    p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's")
+    p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
+    _progress(p)
+
+
+def _benchmark(commands) -> None:
+    p = _command(commands, "benchmark", "measure what the book claims: accuracy, cost, ratios",
+                 "--quick")  # fmt: skip
+    p.add_argument("--quick", action="store_true", help="a shorter run of everything")
+    p.add_argument("--out", default="data/results", metavar="FOLDER",
+                   help="where the tables go (default: data/results)")  # fmt: skip
+    p.add_argument("--only", nargs="+", metavar="PART", help="some parts only")
+    p.add_argument("--fresh", action="store_true", help="forget what an earlier run measured")
+
+
+def _weights(commands) -> None:
+    p = _command(commands, "weights", "list the networks that ship and check the hash of each",
+                 "mnist-robust")  # fmt: skip
+    p.add_argument("name", nargs="?", metavar="NAME", help="all that is known of one network")
+    p.add_argument("--folder", metavar="DIR", help="the networks of another folder, made by `fit`")
+    p.add_argument("--full", action="store_true", help="whole hashes")
+
+
+def _progress(parser) -> None:
+    parser.add_argument("--no-progress", dest="progress", action="store_false",
+                        help="without a progress bar")  # fmt: skip
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch(r"\d+[x,×]\d+[x,×]\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not CxHxW, for example 3x32x32")
+    return tuple(int(side) for side in re.split("[x,×]", text))
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        message = f"{text!r} is not LOW,HIGH, for example 0,1 or -1,1"
+        raise argparse.ArgumentTypeError(message) from None
+    return low, high
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    try:
+        return name.replace("-", "_"), float(weight)
+    except ValueError:
+        message = f"{text!r} is not TERM=WEIGHT, for example margin=1"
+        raise argparse.ArgumentTypeError(message) from None

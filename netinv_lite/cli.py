@@ -1,0 +1,220 @@
+"""What each sub-command of `python -m netinv_lite` does; `__main__` reads the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .classifiers import load_classifier, load_judge, shipped
+from .data import check_name
+from .inventory import describe, list_weights
+from .inversion import PRESETS, Inversion, InversionConfig, InversionLoss
+from .inversion import invert as invert_one
+from .own import own_network
+from .weights import fingerprint, read_tensors
+
+SAMPLES = 1000  # images on which classifier and judge are counted
+
+
+# --- invert ---------------------------------------------------------------------------------
+
+
+def invert(args: Namespace) -> int:
+    """Invert a network for each seed; prints who reads the images, writes picture and generators.
+
+    With `save`, a hidden file beside it keeps the state of each seed until all is written.
+    """
+    if bool(args.name) == bool(args.model):
+        raise ValueError("Say which network: either the NAME of a shipped one (the command "
+                         "`weights` lists them) or --model package.module:function.")  # fmt: skip
+    if args.weights and not args.model:
+        raise ValueError("--weights belongs to --model package.module:function, which builds the "
+                         "network that they are for.")  # fmt: skip
+    out = args.out or (None if args.save else "inversion.png")
+    for path, suffix in ((out, ".png"), (args.save, ".safetensors")):
+        if path:
+            check_target(Path(path), suffix)
+    classifier = own_network(args.model, args.weights) if args.model else load_classifier(args.name)
+    channels = (args.shape or getattr(classifier, "image_shape", (1,)))[0]
+    if out and channels not in (1, 3):
+        raise ValueError(f"Images of {channels} channels cannot be drawn: leave --out away and "
+                         "give --save g.safetensors instead.")  # fmt: skip
+    seeds = list(dict.fromkeys(args.seeds or [args.seed or 0]))
+    settings = _settings(args)
+    kept = {s: _checkpoint(args.save, classifier, settings, s) for s in seeds} if args.save else {}
+    try:
+        runs = [_run(args, classifier, settings, seed, kept.get(seed)) for seed in seeds]
+        written = _write(args, classifier, runs, out)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_what_is_kept(kept)) from stop
+    for path in kept.values():
+        path.unlink(missing_ok=True)
+    print("written:", ", ".join(str(path) for path in written))
+    return 0
+
+
+def _settings(args: Namespace) -> dict:
+    """The keywords of `netinv_lite.invert` that decide the result, the seed apart."""
+    check_name(args.preset, PRESETS, "preset")
+    loss, config = PRESETS[args.preset]
+    given = {f.name: getattr(args, f.name) for f in fields(InversionConfig)}
+    weights = dict(args.loss or [])
+    for name in weights:
+        check_name(name, [f.name for f in fields(InversionLoss)], "loss term")
+    return {
+        "image_shape": args.shape,
+        "num_classes": args.classes,
+        "input_range": args.input_range,
+        "conditioning": args.conditioning,
+        "loss": replace(loss, **weights),
+        "config": replace(config, **{k: v for k, v in given.items() if v is not None}),
+        "features": args.features,
+    }
+
+
+def _run(args: Namespace, classifier, settings: dict, seed: int, checkpoint) -> Inversion:
+    steps = settings["config"].steps
+    print(f"Inverting {_title(args)}, preset {args.preset!r}, seed {seed}, {steps} steps.")
+    if checkpoint and checkpoint.exists():
+        done = read_tensors(checkpoint)[1].get("step", 0)
+        print(f"Going on from step {done}, where the same command was stopped.")
+    sys.stdout.flush()
+    start = time.perf_counter()
+    inversion = invert_one(classifier, **settings, device=args.device, seed=seed,
+                           progress=args.progress, checkpoint=checkpoint)  # fmt: skip
+    seconds = time.perf_counter() - start
+    said = f"the classifier reads {inversion.accuracy(SAMPLES):.1%}"
+    judge = _judge_of(classifier)
+    if judge is not None:
+        images, labels = inversion.sample(math.ceil(SAMPLES / inversion.num_classes), seed=2)
+        with torch.no_grad():
+            hits = judge(images).argmax(1) == labels
+        said += f", an independent judge {hits.float().mean().item():.1%}"
+    print(f"Of {SAMPLES:,} new images {said} as asked. {seconds:.1f} seconds.", flush=True)
+    return inversion
+
+
+def _title(args: Namespace) -> str:
+    return args.name or args.model
+
+
+def _judge_of(classifier: nn.Module) -> nn.Module | None:
+    data = getattr(classifier, "record", {}).get("data")
+    return load_judge(data) if f"{data}-judge" in shipped() else None
+
+
+def _write(args: Namespace, classifier: nn.Module, runs: list[Inversion], out) -> list[Path]:
+    """The generators, and one picture of them all."""
+    written = []
+    if args.save:
+        saved = Path(args.save)
+        for run in runs:
+            name = f"{saved.stem}-{run.seed}.safetensors" if len(runs) > 1 else saved.name
+            written.append(run.save(saved.with_name(name)))
+    if out:
+        from . import plot
+
+        written.append(plot.save(_figure(args, classifier, runs), out))
+    return written
+
+
+def _figure(args: Namespace, classifier: nn.Module, runs: list[Inversion]):
+    """One generator: classes by images. Several: classes by generators, as in the papers."""
+    from . import plot
+
+    K = runs[0].num_classes
+    classes = sorted({round(i * (K - 1) / (plot.ROWS - 1)) for i in range(plot.ROWS)})
+    samples = [
+        run.sample(args.per_class, seed=1, classes=classes if K > plot.ROWS else None)
+        for run in runs
+    ]
+    labels, judge = samples[0][1], _judge_of(classifier)
+    low, high = runs[0].generator.input_range
+    if len(runs) == 1:
+        title = f"{_title(args)}, inverted"
+        return plot.image_grid(samples[0][0], labels, classifier=classifier, judge=judge,
+                               input_range=(low, high), title=title)  # fmt: skip
+    images = [x if judge else (x - low) / (high - low) * 2 - 1 for x, _ in samples]
+    names = getattr(classifier, "classes", None)
+    return plot.generators(images, labels, judge=judge, classes=names)
+
+
+def _checkpoint(save: str, classifier: nn.Module, settings: dict, seed: int) -> Path:
+    """A hidden neighbour of `save`, named after all that decides the result.
+
+    Another network, setting or seed has another name, so only the same run is ever resumed.
+    """
+    weights = fingerprint(classifier.state_dict())
+    what = f"{sorted(settings.items())} {seed} {classifier!r} {weights}"
+    digest = hashlib.sha256(what.encode()).hexdigest()[:10]
+    path = Path(save)
+    return path.with_name(f".{path.name}.{digest}.partial")
+
+
+def _what_is_kept(checkpoints: dict[int, Path]) -> str:
+    if not checkpoints:
+        return "nothing is kept, because --save FILE was not given; to start anew:"
+    steps = [f"seed {seed} up to step {read_tensors(path)[1].get('step')}"
+             for seed, path in checkpoints.items() if path.exists()]  # fmt: skip
+    return f"kept: {', '.join(steps) or 'nothing yet'}. To go on:"
+
+
+def check_target(path: Path, suffix: str) -> None:
+    """Raise, before any work is done, where `path` cannot be written or ends otherwise."""
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"{path}: the name of this file must end in {suffix}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+    except OSError as error:
+        raise OSError(f"Cannot write {path} ({error}). Choose a folder that you may write "
+                      "to.") from error  # fmt: skip
+
+
+# --- fit, benchmark, weights ----------------------------------------------------------------
+
+
+def fit(args: Namespace) -> int:
+    """Train a network of the book by its recipe, resuming where a stopped run left off."""
+    from .shipping import RECIPES, checkpoint_of, fit_shipped
+
+    kind = "robust" if args.robust else "judge" if args.judge else ""
+    name = args.name if not kind or args.name.endswith(f"-{kind}") else f"{args.name}-{kind}"
+    check_name(name, RECIPES, "recipe")
+    target = Path(args.out) / f"{name}.safetensors"
+    check_target(target, ".safetensors")
+    checkpoint = checkpoint_of(name, args.seed, args.epochs)
+    try:
+        record = fit_shipped(name, args.out, seed=args.seed, epochs=args.epochs,
+                             progress=args.progress)  # fmt: skip
+    except KeyboardInterrupt as stop:
+        done = read_tensors(checkpoint)[1].get("epoch") if checkpoint.exists() else None
+        kept = f"{done} epochs, in {checkpoint}" if done else "nothing yet, no epoch was complete"
+        raise KeyboardInterrupt(f"kept: {kept}. To go on:") from stop
+    print("\n".join(describe(name, record)))
+    print(f"written: {target}, {target.with_suffix('.json')}")
+    return 0
+
+
+def benchmark(args: Namespace) -> int:
+    """Measure what the book claims; see `netinv_lite.benchmark`."""
+    from . import benchmark as module
+
+    return module.main(args.out, quick=args.quick, only=args.only, fresh=args.fresh)
+
+
+def weights(args: Namespace) -> int:
+    """List the networks that ship, or those in a folder."""
+    return list_weights(args.name, args.folder, full=args.full)

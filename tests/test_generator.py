@@ -1,0 +1,122 @@
+"""The generator at any number of classes, size and channel count, under every scheme."""
+
+import math
+
+import pytest
+import torch
+from helpers import SCHEMES, assert_same, seeded
+
+import netinv_lite as nil
+from netinv_lite.conditioning import hot_matrix, one_hot, scheme
+
+
+def make(shape, K, name="vector-matrix", seed=0, **settings):
+    return seeded(nil.Generator, shape, scheme(name, K, 4.0), seed=seed, **settings)
+
+
+def batch(generator, K, name="vector-matrix", n=8, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, generator.latent_dim, generator=random)
+    return z, scheme(name, K, 4.0).draw(n, random=random)
+
+
+SIZES = [(C, side, side) for C in (1, 3) for side in (28, 32, 64)]
+ODD = [(1, 7, 13), (3, 9, 9), (2, 12, 31), (1, 33, 5), (1, 3, 3), (1, 2, 2), (1, 100, 20)]
+
+
+@pytest.mark.parametrize("K", [2, 10, 100])
+@pytest.mark.parametrize("shape", SIZES + ODD, ids=str)
+def test_images_have_the_shape_and_stay_inside_the_range(shape, K):
+    generator = make(shape, K, input_range=(-2, 5))
+    x = generator(*batch(generator, K, n=3))
+    assert x.shape == (3, *shape) and torch.isfinite(x).all()
+    with torch.no_grad():
+        generator.to_pixels.weight.mul_(1e4)  # as far as tanh goes
+        x = generator(*batch(generator, K, n=3))
+    assert x.min() >= -2 and x.max() <= 5
+    assert x.min() < -1.9 and x.max() > 4.9
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 11, 18)], ids=str)
+@pytest.mark.parametrize("K", [2, 10, 100])
+def test_gradients_reach_every_parameter(shape, K, name):
+    generator = make(shape, K, name, dropout=0.0)
+    x = generator(*batch(generator, K, name, n=32))
+    (x * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+    for parameter_name, p in generator.named_parameters():
+        assert p.grad is not None and p.grad.norm() > 0, parameter_name
+
+
+def test_soft_targets_reach_every_parameter_too():
+    soft = nil.SoftTargets(3, torch.tensor([[0.5, 0.5, 0], [0, 0.2, 0.8]]))
+    generator = seeded(nil.Generator, (1, 8, 8), soft)
+    x = generator(torch.randn(8, 64), soft.draw(8))
+    (x * torch.randn_like(x)).sum().backward()
+    assert all(p.grad is not None and p.grad.norm() > 0 for p in generator.parameters())
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_the_class_enters_where_the_scheme_says(name):
+    K = 5
+    generator = make((1, 12, 12), K, name).eval()
+    z, (one, two) = torch.randn(K, 64), (torch.eye(K), torch.eye(K).roll(1, 0))
+
+    def differ(v, y):
+        x = generator(z, nil.Condition(one, one)), generator(z, nil.Condition(v, y))
+        return (x[0] - x[1]).abs().flatten(1).amax(1).min() > 1e-6
+
+    by_vector, by_matrix = differ(two, one), differ(one, two)
+    assert by_vector == (name in ("label", "vector", "vector-matrix"))
+    assert by_matrix == (name in ("matrix", "vector-matrix"))
+
+
+def test_the_hot_matrix_joins_at_k_by_k_where_the_image_allows_it():
+    generator = make((1, 28, 28), 10)
+    k = torch.arange(10)
+    condition = nil.Condition(one_hot(k, 10), one_hot(k, 10))
+    assert generator.grid == (10, 10)
+    assert torch.equal(generator.matrix(condition), hot_matrix(torch.eye(10)))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 12, 20)], ids=str)
+def test_a_hundred_classes_enter_by_a_learned_code_that_tells_them_apart(shape):
+    generator = make(shape, 100)
+    eye = torch.eye(100)
+    M = generator.matrix(nil.Condition(eye, eye)).flatten(1)
+    assert M.shape[1] == generator.grid[0] * generator.grid[1] < 100**2
+    assert torch.pdist(M).min() > 1e-3
+
+
+@pytest.mark.parametrize("span", [(-1, 1), (0, 1)])
+@pytest.mark.parametrize("start", [0.02, 0.3, 0.9])
+def test_start_sets_the_brightness_of_the_first_images(start, span):
+    generator = make((1, 28, 28), 10, start=start, input_range=span)
+    x = generator(*batch(generator, 10, n=32))
+    fraction = (x.mean().item() - span[0]) / (span[1] - span[0])
+    assert fraction == pytest.approx(start, abs=0.06)
+    plain = make((1, 28, 28), 10, input_range=span)
+    x = plain(*batch(plain, 10, n=32))
+    assert (x.mean().item() - span[0]) / (span[1] - span[0]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_start_at_the_ends_is_finite():
+    for start in (0.0, 1.0):
+        bias = make((1, 8, 8), 3, start=start).to_pixels.bias
+        assert torch.isfinite(bias).all() and abs(bias[0].item()) == pytest.approx(math.atanh(0.99))
+
+
+def test_the_same_seed_gives_the_same_tensors():
+    a, b, c = (make((1, 12, 12), 4, seed=seed) for seed in (3, 3, 4))
+    assert_same(a.state_dict(), b.state_dict())
+    assert not torch.equal(a.lift.weight, c.lift.weight)
+    with torch.no_grad():
+        assert torch.equal(a.eval()(*batch(a, 4)), b.eval()(*batch(b, 4)))
+
+
+def test_dropout_acts_in_training_only():
+    generator = make((1, 12, 12), 4, dropout=0.5)
+    z, condition = batch(generator, 4)
+    assert not torch.equal(generator(z, condition), generator(z, condition))
+    generator.eval()
+    assert torch.equal(generator(z, condition), generator(z, condition))
