@@ -164,11 +164,13 @@ def _fit(commands) -> None:
 def _benchmark(commands) -> None:
     p = _command(commands, "benchmark", "measure what the book claims: accuracy, cost, ratios",
                  "--quick")  # fmt: skip
-    p.add_argument("--quick", action="store_true", help="a shorter run of everything")
+    p.add_argument("--quick", action="store_true", help="digits only, about a minute")
     p.add_argument("--out", default="data/results", metavar="FOLDER",
-                   help="where the tables go (default: data/results)")  # fmt: skip
-    p.add_argument("--only", nargs="+", metavar="PART", help="some parts only")
-    p.add_argument("--fresh", action="store_true", help="forget what an earlier run measured")
+                   help="where benchmark.json and .csv go (default: data/results)")  # fmt: skip
+    p.add_argument("--only", nargs="+", metavar="PART",
+                   help="of network, floor, conditioning, import, sampling, template")  # fmt: skip
+    p.add_argument("--fresh", action="store_true", help="forget what an interrupted run measured")
+    _progress(p)
 
 
 def _weights(commands) -> None:

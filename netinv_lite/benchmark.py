@@ -29,13 +29,13 @@ QUICK = Plan(networks=("digits",), base="digits", images=1000, per_class=50, rou
 
 
 def run(
-    path: str | Path | None = None, *, quick: bool = False, progress: bool = True,
+    path: str | Path = "data/results", *, quick: bool = False, progress: bool = True,
     only: Sequence[str] | None = None, fresh: bool = False, plan: Plan | None = None,
 ) -> dict:  # fmt: skip
     """Measure what is not yet measured and return {"provenance": …, "parts": {part: {rows}}}.
 
-    path: the JSON to write, with a CSV beside it; by default `data/results/benchmark.json`, or
-        `runs/benchmark-quick.json` with `quick` (digits only, under a minute).
+    path: the JSON to write, with a CSV beside it, or a folder for `benchmark.json`, or for
+        `benchmark-quick.json` with `quick` (digits only, under a minute).
     only: kinds of parts, of "network", "floor", "conditioning", "import", "sampling", "template"
         (the last two bring the network that they compare with).
     fresh: measure everything again; else an interrupted run of the same plan on the same machine
@@ -51,9 +51,9 @@ def run(
         check_name(kind, KINDS, "part of the benchmark")
     report = _resumed(path, plan, fresh)
     scratch = path.with_name(f"{path.stem}-template.partial")
+    _keep(report, path)
     if not report["parts"]:
         scratch.unlink(missing_ok=True)
-    _keep(report, path)
     table = parts(plan, report, scratch)
     todo = [key for key in table if _wanted(key, only, plan) and not _done(key, report)]
     with threads(THREADS), tqdm(todo, disable=not progress, desc="benchmark", unit="part") as bar:
@@ -63,34 +63,39 @@ def run(
                 scratch.unlink(missing_ok=True)  # it belongs to another number of steps
             _measure(key, table[key], report)
             _keep(report, path)
+    report["parts"] = {key: report["parts"][key] for key in table if key in report["parts"]}
     if all(_done(key, report) for key in table):
         _finish(report, path, quick)
         scratch.unlink(missing_ok=True)
     return report
 
 
-def main(out=None, quick=False, only=None, fresh=False, progress=True) -> int:
-    """The command: run, print the table, say what is written where; returns the exit status."""
+def main(out="data/results", quick=False, only=None, fresh=False, progress=True) -> int:
+    """The command: run, print the table, say what is written where; returns the exit status.
+
+    On Ctrl-C it prints what it has; KeyboardInterrupt then says what is kept.
+    """
     path = where(out, quick)
     try:
         report = run(path, quick=quick, only=only, fresh=fresh, progress=progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         report = json.loads(_partial(path).read_text(encoding="utf-8"))
         print(table_of(report))
-        print(f"Stopped; {len(report['parts'])} parts are kept in {_partial(path)}, and the same "
-              "command goes on from there (--fresh starts over).")  # fmt: skip
-        return 130
+        kept = f"{len(report['parts'])} parts, in {_partial(path)}"
+        raise KeyboardInterrupt(f"kept: {kept}. To go on (--fresh starts over):") from stop
     print(table_of(report))
-    targets = [row["met"] for part in report["parts"].values() for row in part["rows"]
-               if row["target"]]  # fmt: skip
-    kept = _partial(path) if _partial(path).exists() else f"{path} and {path.with_suffix('.csv')}"
-    print(f"{targets.count('yes')} of {len(targets)} targets met. Written to {kept}.")
+    rows = [row for part in report["parts"].values() for row in part["rows"] if row["target"]]
+    met = sum(row["met"] == "yes" for row in rows)
+    whole = "command" in report["provenance"]
+    files = f"{path}, {path.with_suffix('.csv')}" if whole else f"{_partial(path)}, not all parts"
+    print(f"\n{met} of {len(rows)} targets met\nwritten: {files}")
     return 0
 
 
-def where(path: str | Path | None, quick: bool) -> Path:
-    """The JSON file of the results."""
-    return Path(path or ("runs/benchmark-quick.json" if quick else "data/results/benchmark.json"))
+def where(path: str | Path, quick: bool) -> Path:
+    """The JSON file of the results; anything that does not end in .json is a folder."""
+    path = Path(path)
+    return path if path.suffix == ".json" else path / f"benchmark{'-quick' * quick}.json"
 
 
 def whole(quick: bool) -> Plan:

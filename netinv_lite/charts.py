@@ -201,6 +201,7 @@ def curve(x, ys: dict, *, xlabel: str = "", ylabel: str = "", title=None, log: s
     for axis in log:
         ax.set(**{f"{axis}scale": "log"})
         getattr(ax, f"{axis}axis").set_major_formatter("{x:g}")
+        getattr(ax, f"{axis}axis").set_minor_formatter("")  # mathtext, which is off, by default
     for i, (name, y) in enumerate(ys.items()):
         colour, mean = PALETTE[i % 10], y.mean(0)
         ax.plot(x, mean, color=colour, marker="osD^vP*X<>"[i % 10] if len(x) <= 30 else None,

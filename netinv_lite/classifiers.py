@@ -203,7 +203,7 @@ def _load(path: Path, device) -> nn.Module:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         expected = record["sha256"]
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{path.with_suffix('.json')} is damaged ({error}): restore it.") from error
+        raise ValueError(f"The .json beside {path} is damaged ({error}): restore it.") from error
     if sha256(path) != expected:
         raise ValueError(
             f"{path} is not the file its record describes (SHA-256 differs): it was changed or cut "

@@ -209,10 +209,11 @@ def fit(args: Namespace) -> int:
 
 
 def benchmark(args: Namespace) -> int:
-    """Measure what the book claims; see `netinv_lite.benchmark`."""
+    """Measure what the book claims; it keeps its own state and resumes."""
     from . import benchmark as module
 
-    return module.main(args.out, quick=args.quick, only=args.only, fresh=args.fresh)
+    return module.main(args.out, quick=args.quick, only=args.only, fresh=args.fresh,
+                       progress=args.progress)  # fmt: skip
 
 
 def weights(args: Namespace) -> int:

@@ -38,7 +38,8 @@ class Condition:
 def one_hot(k: Tensor, num_classes: int) -> Tensor:
     """k (B,) -> rows (B,K) float32, 1 at k. ValueError for a k outside 0..K-1."""
     if k.numel() and not 0 <= int(k.min()) <= int(k.max()) < num_classes:
-        raise ValueError(f"Classes lie in 0..{num_classes - 1}, not {int(k.min())}..{int(k.max())}.")
+        low, high = int(k.min()), int(k.max())
+        raise ValueError(f"Classes lie in 0..{num_classes - 1}, not {low}..{high}.")
     return F.one_hot(k, num_classes).float()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import tarfile
-import urllib.error
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,8 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     x_train, y_train, x_test, y_test) or in torchvision's layout (CIFAR-10: the binary version,
     because the Python version is a pickle), and last downloaded to the cache.
 
-    Raises ValueError for an unknown name or a damaged file, FileNotFoundError where the set cannot be had.
+    Raises ValueError for an unknown name or a damaged file, FileNotFoundError where the set
+    cannot be had.
     """
     check_name(name, CLASSES, "data set")
     if name == "digits":
@@ -69,7 +70,7 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
         try:
             arrays = _torchvision(CACHE, name, download=True)
             return _scaled(name, *arrays)
-        except (OSError, RuntimeError, urllib.error.URLError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({error})"
     else:
         reason = "download=False"
@@ -111,7 +112,7 @@ def _read_folder(folder: Path, name: str):
         with np.load(file, allow_pickle=False) as npz:
             return _checked([npz[key] for key in ("x_train", "y_train", "x_test", "y_test")], name)
     except Exception as error:
-        if file == folder and isinstance(error, (OSError, RuntimeError)):
+        if file == folder and (isinstance(error, OSError) or "Dataset not found" in str(error)):
             return None  # torchvision's way to say that the set is not there
         raise ValueError(
             f"{name} in {file} cannot be read ({type(error).__name__}: {error}). Expected: an .npz "
@@ -125,7 +126,7 @@ def _checked(arrays, name: str):
     for x, y in (arrays[:2], arrays[2:]):
         if x.ndim not in (3, 4) or x.dtype != np.uint8 or y.shape != (len(x),) or not len(x):
             raise ValueError(
-                f"x {x.dtype}{x.shape} and y {y.shape} should be uint8 (N,H,W) or (N,H,W,C) and (N,)"
+                f"x {x.dtype}{x.shape}, y {y.shape} should be uint8 (N,H,W) or (N,H,W,C), and (N,)"
             )
         if y.min() < 0 or y.max() >= K:
             raise ValueError(f"labels {y.min()} to {y.max()} are not 0 to {K - 1}")
@@ -149,7 +150,7 @@ def _cifar10_binary(folder: Path, *, download: bool):
     from torchvision.datasets.utils import check_integrity, download_url
 
     archive = folder / "cifar-10-binary.tar.gz"
-    if not archive.exists() and download:
+    if download:  # a whole archive is left alone, a half one replaced
         download_url(CIFAR10_BINARY, str(folder), md5=CIFAR10_MD5)
     if not check_integrity(str(archive), CIFAR10_MD5):
         raise FileNotFoundError(f"{archive} is absent or damaged")

@@ -15,8 +15,8 @@ class Generator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
 
     A linear map of z and an embedding of v fills all but one of `width` channels on a grid, K×K
-    where the image allows it; the hot matrix M is the last channel; 3x3 convolutions carry it to half the
-    image size and a pixel shuffle doubles that. x = low + (high - low)(1 + tanh(h))/2.
+    where the image allows it; the hot matrix M is the last channel; 3x3 convolutions carry it to
+    half the image size and a pixel shuffle doubles that. x = low + (high - low)(1 + tanh(h))/2.
     Source: Suhail & Sethi, section 2, in a leaner form.
     """
 
@@ -53,7 +53,8 @@ class Generator(nn.Module):
         h = self.norm(self.lift(z).view(-1, self.lifted, *self.grid))  # (B, width - 1, g, h)
         if self.use_matrix:
             # Scaled, so that M starts with the weight of the other channels together.
-            h = torch.cat([h, math.sqrt(self.width) * self.matrix(condition)], 1)  # (B, width, g, h)
+            M = math.sqrt(self.width) * self.matrix(condition)
+            h = torch.cat([h, M], 1)  # (B, width, g, h)
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
         h = F.pixel_shuffle(self.to_pixels(h), 2)  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)

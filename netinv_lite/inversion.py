@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, scheme
 from .data import check_name
 from .generator import Generator
-from .losses import InversionLoss
 from .loop import Loop
+from .losses import InversionLoss
 from .probe import Tap, dtype_of, frozen, on_device, pick_device, probe_logits
 from .weights import read_tensors, split, write_tensors
 
@@ -46,7 +46,7 @@ class InversionConfig:
             raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
                              f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
         if self.start is not None and not 0 <= self.start <= 1:
-            raise ValueError(f"start={self.start} is a fraction of the input range, 0 to 1, or None.")
+            raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
 
 
 PRESETS = {
@@ -271,8 +271,8 @@ def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Gen
 
 def _conditioning(given: str | Label, K: int, loss: InversionLoss, config: InversionConfig):
     if K < 2:
-        raise ValueError("The classifier returns one logit; two classes are the least. For a yes-or-"
-                         "no network return torch.cat([0 * logit, logit], 1).")  # fmt: skip
+        raise ValueError("The classifier returns one logit; two classes are the least. For a "
+                         "yes-or-no network return torch.cat([0 * logit, logit], 1).")  # fmt: skip
     conditioning = scheme(given, K, config.scale) if isinstance(given, str) else given
     if not isinstance(conditioning, Label):
         raise ValueError(f"conditioning={given!r:.60}: a name or an object such as "
@@ -289,7 +289,7 @@ def _conditioning(given: str | Label, K: int, loss: InversionLoss, config: Inver
 def _signature(classifier: nn.Module, image_shape, input_range):
     shape = image_shape or getattr(classifier, "image_shape", None)
     if shape is None or len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"image_shape={shape}: say (C, H, W), for example image_shape=(3, 32, 32).")
+        raise ValueError(f"image_shape={shape}: say (C, H, W), such as image_shape=(3, 32, 32).")
     span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
     if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
         raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
@@ -302,10 +302,10 @@ def _hardened(v: Tensor) -> Tensor:
 
 def _warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
     """Warn where images of one class differ by less than `floor` of the range, pixel by pixel."""
-    images, k = inversion.sample(per_class, seed=inversion.seed)
+    images, _ = inversion.sample(per_class, seed=inversion.seed)
     if not torch.isfinite(images).all():
-        raise FloatingPointError("The last step made the generator's weights infinite or NaN: lower "
-                                 f"lr={inversion.config.lr}.")  # fmt: skip
+        raise FloatingPointError("The last step made the generator's weights infinite or NaN: "
+                                 f"lower lr={inversion.config.lr}.")  # fmt: skip
     low, high = inversion.generator.input_range
     spread = images.unflatten(0, (-1, per_class)).std(1).mean().item() / (high - low)
     if spread < floor:

@@ -79,8 +79,8 @@ class Loop:
         row = dict(zip([*terms, "total", "accuracy"], values, strict=True))
         if not all(abs(value) < float("inf") for value in values):
             raise FloatingPointError(
-                f"The loss is not finite at step {self.step}: {row}. Lower lr={config.lr}, or check "
-                "the classifier's weights."
+                f"The loss is not finite at step {self.step}: {row}. Lower lr={config.lr}, or "
+                "check the classifier's weights."
             )
         self.optimiser.step()
         self.step += 1

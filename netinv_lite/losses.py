@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +20,7 @@ def kl(logits: Tensor, v: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """CE = −Σ y log softmax(logits), mean over the batch; y (B,K) on the simplex or (B,) classes."""
+    """CE = −Σ y log softmax(logits), mean over the batch; y (B,K) on the simplex, or (B,)."""
     return F.cross_entropy(logits, y)
 
 

@@ -149,7 +149,7 @@ def dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """"auto" is CUDA where there is one, else the CPU; a clear error for a CUDA that is absent."""
+    """CUDA for "auto" where there is one, else the CPU; a clear error for a CUDA that is absent."""
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)

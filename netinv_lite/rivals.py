@@ -42,21 +42,28 @@ def sampling(name: str, plan: Plan, earlier: Earlier) -> list[Row]:
     ]
     accuracy, training = (earlier(f"network {name}", n) for n in ("inversion accuracy", "training"))
     for preset in ("plain", "black"):
-        rows += ascent(classifier, preset, accuracy, training, sample / batch)
+        rows += ascent(classifier, preset, plan, accuracy, training, sample / batch)
     return rows
 
 
-def ascent(classifier, preset: str, accuracy: float, training: float, sample: float) -> list[Row]:
-    """Pixel ascent to `accuracy`: steps, cost, readability, and where the generator overtakes."""
+def ascent(
+    classifier, preset: str, plan: Plan, accuracy: float, training: float, sample: float
+) -> list[Row]:
+    """Pixel ascent to `accuracy`: steps, cost, readability, and where the generator overtakes.
+
+    `training` and `sample` are the generator's seconds, for all and for an image.
+    """
     config = replace(baselines.PRESETS[preset], steps=100)
     climb = partial(baselines.pixel_ascent, classifier, device="cpu", progress=False)
     probe = climb(config=config)
-    probe.accuracy(256)
+    probe.accuracy(min(256, plan.images))
     reached = [t for t, a in enumerate(probe.history["accuracy"]) if a >= accuracy]
     steps = max(1, reached[0]) if reached else config.steps
     note = "" if reached else f"accuracy {accuracy:.4f} not reached: a lower bound"
     run = climb(config=replace(config, steps=steps))
-    cost = statistics.median(timed(lambda: run.sample(64, classes=[0, 1])) for _ in range(5)) / 128
+    half = plan.config.batch_size // 2
+    seconds = [timed(lambda: run.sample(half, classes=[0, 1])) for _ in range(5)]
+    cost = statistics.median(seconds) / (2 * half)
     name = f"pixel ascent ({preset}) to the same accuracy"
     even = training / (cost - sample) if cost > sample else None
     rows = [

@@ -83,6 +83,7 @@ def invert_with_template(
     """`invert` on the CPU with the template in place of the generator; same loop, same losses.
 
     config: `latent_dim` must be 100, the default here; `width` and `start` have no part.
+    checkpoint: as in `invert`. `Inversion.load` does not read what this saves.
     Raises ValueError for a classifier other than 28x28 pixels and K = 10; else as `invert`.
     """
     config = config or InversionConfig(latent_dim=Template.latent_dim)

@@ -112,13 +112,15 @@ def fit(
 
     SGD with Nesterov momentum under a one-cycle learning rate; with `config.eps` every batch is
     replaced by its PGD attack (adversarial training, Madry et al. 2018). With `checkpoint` the
-    state is written after every epoch, and an interrupted run goes on from there.
+    state is written after every epoch, and an interrupted run goes on from there. The model
+    comes back in eval mode and carries `input_range`, that of the data.
 
-    Raises FloatingPointError where the loss is no longer finite, ValueError where labels do not
-    fit the model.
+    Raises FloatingPointError where the loss is no longer finite, ValueError where images or
+    labels do not fit the model.
     """
     config = config or FitConfig()
     _check(model, data)
+    model.input_range = tuple(data.input_range)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return _Run(model, data, config, seed, checkpoint).train(progress)
@@ -150,11 +152,13 @@ class _Run:
         self.checkpoint = Path(checkpoint) if checkpoint else None
         self.identity = {"config": asdict(config), "seed": seed, "data": data.name}
         self.epoch, self.history = 0, {"loss": [], "accuracy": []}
+        # A last batch of one image is left out: batch normalisation needs two.
+        self.images = len(data.x_train) - (len(data.x_train) % config.batch_size == 1)
 
     def train(self, progress: bool) -> dict[str, list[float]]:
         if self.checkpoint and self.checkpoint.exists():
             self._restore()
-        steps = math.ceil(len(self.data.x_train) / self.config.batch_size)
+        steps = math.ceil(self.images / self.config.batch_size)
         total = steps * self.config.epochs
         bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch")
         with bar:
@@ -173,7 +177,7 @@ class _Run:
         device = device_of(self.model)
         self.model.train()
         losses = hits = 0.0
-        order = torch.randperm(len(data.x_train))
+        order = torch.randperm(len(data.x_train))[: self.images]
         for i, batch in enumerate(order.split(config.batch_size)):
             for group in self.optimiser.param_groups:
                 group["lr"] = config.lr * _one_cycle((self.epoch * steps + i) / total)
@@ -220,8 +224,8 @@ class _Run:
             self.model.load_state_dict(split(tensors, "model"))
         except RuntimeError as error:
             raise ValueError(
-                f"{self.checkpoint} holds another network ({error}); remove it or name another "
-                "checkpoint."
+                f"{self.checkpoint} holds another network than this {type(self.model).__name__}; "
+                "remove it or name another checkpoint."
             ) from error
         parameters = list(self.model.parameters())
         for i, t in split(tensors, "momentum").items():

@@ -63,7 +63,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = {k: _parsed(v) for k, v in (file.metadata() or {}).items()}
     except SafetensorError as error:
         raise ValueError(

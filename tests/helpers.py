@@ -8,7 +8,9 @@ from torch import nn
 import netinv_lite as nil
 
 SHAPE, K = (1, 12, 12), 4
-QUICK = nil.InversionConfig(steps=5, batch_size=16, latent_dim=8, width=8)
+QUICK = nil.InversionConfig(
+    steps=5, batch_size=16, lr=5e-3, latent_dim=8, width=8, dropout=0.1, scale=6.0
+)
 SCHEMES = ("label", "vector", "matrix", "vector-matrix")
 
 
@@ -21,7 +23,9 @@ def seeded(build, *args, seed=0, **kwargs):
 
 def tiny_cnn(num_classes=K, shape=SHAPE, seed=0):
     """A CNN with batch normalisation and dropout, in eval mode, all parameters trainable."""
-    return seeded(nil.CNN, shape, num_classes, widths=(8, 16), seed=seed).eval()
+    model = seeded(nil.CNN, shape, num_classes, widths=(8, 16), seed=seed).eval()
+    model.input_range = (-1.0, 1.0)
+    return model
 
 
 def tiny_mlp(num_classes=3, shape=(1, 8, 8), seed=0):
@@ -29,7 +33,7 @@ def tiny_mlp(num_classes=3, shape=(1, 8, 8), seed=0):
 
 
 def reader(num_classes=3, sharpness=12.0):
-    """Reads the brighter of the `num_classes` first quarters of an 8x8 image: no training needed."""
+    """Reads the brightest of the first quarters of an 8x8 image: no training needed."""
     corners, weight = [(0, 0), (0, 4), (4, 0), (4, 4)], torch.zeros(num_classes, 1, 8, 8)
     for k, (i, j) in enumerate(corners[:num_classes]):
         weight[k, 0, i : i + 4, j : j + 4] = sharpness / 16

@@ -137,8 +137,8 @@ def test_invert_writes_a_picture_and_a_generator(here, capsys):
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_options_reach_the_inversion(here):
-    more = ["--preset", "readable", "--conditioning", "vector", "--scale", "3", "--seed", "7",
-            "--loss", "cosine=0", "total-variation=0.1", "--latent-dim", "9", "--lr", ".001"]  # fmt: skip
+    more = "--preset readable --conditioning vector --scale 3 --seed 7 --latent-dim 9 --lr 0.001"
+    more = [*more.split(), "--loss", "cosine=0", "total-variation=0.1"]
     assert main(["invert", "digits", "--save", "g.safetensors", *QUICK, *more]) == 0
     inversion = nil.Inversion.load("g.safetensors", nil.load_classifier("digits"), device="cpu")
     loss, config = inversion.loss, inversion.config
@@ -323,11 +323,17 @@ def test_fit_says_what_is_wrong(here, capsys):
 
 def test_benchmark_gets_its_arguments(monkeypatch):
     calls = []
-    stub = types.SimpleNamespace(main=lambda out, **rest: calls.append((out, rest)) or 0)
+    stub = types.SimpleNamespace(main=lambda out, **rest: calls.append((out, rest)) or 130)
     monkeypatch.setitem(sys.modules, "netinv_lite.benchmark", stub)
-    monkeypatch.setattr(nil, "benchmark", stub, raising=False)
-    assert main(["benchmark", "--quick", "--out", "here", "--only", "a", "b"]) == 0
-    assert calls == [("here", {"quick": True, "only": ["a", "b"], "fresh": False})]
+    monkeypatch.setitem(vars(nil), "benchmark", stub)
+    assert main(["benchmark", "--quick", "--out", "b.json", "--only", "import", "floor"]) == 130
+    rest = {"quick": True, "only": ["import", "floor"], "fresh": False, "progress": True}
+    assert calls == [("b.json", rest)]
+
+
+def test_benchmark_suggests_parts(here, capsys):
+    said = fails(capsys, "benchmark", "--quick", "--only", "flor")
+    assert "Did you mean 'floor'?" in said
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------
@@ -347,7 +353,7 @@ def start(command: list[str], folder) -> subprocess.Popen:
 
 def finish(command: list[str], folder) -> str:
     process = start(command, folder)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
 
@@ -355,7 +361,7 @@ def finish(command: list[str], folder) -> str:
 def interrupt(command: list[str], folder, pattern: str) -> str:
     """Start, press Ctrl-C as soon as a file like `pattern` is there; what is said then."""
     process = start(command, folder)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not list(folder.glob(pattern)):
         assert process.poll() is None and time.monotonic() < end, process.communicate()[1]
         time.sleep(0.005)
@@ -369,7 +375,7 @@ def interrupt(command: list[str], folder, pattern: str) -> str:
 @posix
 def test_an_interrupted_invert_goes_on(tmp_path):
     command = ["-m", "netinv_lite", "invert", "digits", "--save", "g.safetensors", "--out", "g.png",
-               "--steps", "300", "--batch-size", "16", "--width", "8", "--no-progress"]  # fmt: skip
+               "--steps", "200", "--batch-size", "16", "--width", "8", "--no-progress"]  # fmt: skip
     said = interrupt(command, tmp_path / "cut", ".g.safetensors.*.partial")
     assert said.startswith("stopped: Ctrl-C; kept: seed 0 up to step ")
     assert said.endswith("To go on: " + " ".join(["python", *command]))
@@ -379,7 +385,7 @@ def test_an_interrupted_invert_goes_on(tmp_path):
     (cut, about), (whole, same) = (
         read_tensors(tmp_path / name / "g.safetensors") for name in ("cut", "whole")
     )
-    assert about == same and len(about["inversion"]["history"]["total"]) == 300
+    assert about == same and len(about["inversion"]["history"]["total"]) == 200
     assert cut.keys() == whole.keys() and all(torch.equal(cut[key], whole[key]) for key in cut)
     assert {p.name for p in (tmp_path / "cut").iterdir()} == {"g.safetensors", "g.png"}
 
@@ -390,7 +396,7 @@ def test_an_interrupted_fit_goes_on(tmp_path):
     driver.write_text(
         "import sys\nfrom netinv_lite import FitConfig, shipping\n"
         "from netinv_lite.__main__ import main\n"
-        "shipping.RECIPES['digits'] = ('CNN', {'widths': (4, 4, 4)}, 0, FitConfig(12))\n"
+        "shipping.RECIPES['digits'] = ('CNN', {'widths': (4, 4, 4)}, 0, FitConfig(6))\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = [str(driver), "fit", "digits", "--no-progress"]
@@ -398,9 +404,9 @@ def test_an_interrupted_fit_goes_on(tmp_path):
     assert said.startswith("stopped: Ctrl-C; kept: ") and " epochs, in runs" in said
     assert said.endswith("To go on: python -m netinv_lite fit digits --no-progress")
     done = read_tensors(tmp_path / "cut/runs/digits-0.safetensors")[1]["epoch"]
-    assert 1 <= done < 12
+    assert 1 <= done < 6
     for name in ("cut", "whole"):
-        assert "12 epochs" in finish(command, tmp_path / name)
+        assert "6 epochs" in finish(command, tmp_path / name)
     cut, whole = (load_file(tmp_path / name / "weights/digits.safetensors")
                   for name in ("cut", "whole"))  # fmt: skip
     assert all(torch.equal(cut[key], whole[key]) for key in whole)

@@ -62,7 +62,8 @@ def test_label_and_matrix_conditions_are_one_hot_and_vectors_are_not():
 
 
 @pytest.mark.parametrize(
-    ("K", "s", "largest", "tied"), [(10, 1, 0.32, 0.136), (100, 1, 0.08, 0.56), (100, 4, 0.56, 0.04)]
+    ("K", "s", "largest", "tied"),
+    [(10, 1, 0.32, 0.136), (100, 1, 0.08, 0.56), (100, 4, 0.56, 0.04)],
 )
 def test_the_law_of_v_is_that_of_a_softmax_of_gaussians(K, s, largest, tied):
     v = simplex_vectors(torch.arange(20_000) % K, K, s, random=random(0))

@@ -100,7 +100,8 @@ def write_idx(folder, cls, content):
         x, y = content[f"x_{part}"], content[f"y_{part}"].astype(np.uint8)
         head = struct.pack(">4i", 2051, *x.shape)
         (raw / f"{stem}-images-idx3-ubyte").write_bytes(head + x.tobytes())
-        (raw / f"{stem}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, len(y)) + y.tobytes())
+        head = struct.pack(">2i", 2049, len(y))
+        (raw / f"{stem}-labels-idx1-ubyte").write_bytes(head + y.tobytes())
     return raw
 
 
@@ -191,10 +192,10 @@ def damaged(file, how):
     "how", ["truncated", "no zip", "an array is missing", "a pickle inside", "other lengths",
             "floats", "labels beyond the classes"]
 )  # fmt: skip
-def test_a_damaged_npz_is_named_and_never_replaced_silently(how, tmp_path, monkeypatch, bare_machine):
+def test_a_damaged_npz_is_named_and_not_replaced(how, tmp_path, monkeypatch, bare_machine):
     damaged(tmp_path / "mnist.npz", how)
     monkeypatch.setenv("NETINV_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match=r"mnist in .*mnist.npz cannot be read .*whole copy or rem"):
+    with pytest.raises(ValueError, match=r"mnist in .*mnist.npz cannot be read .*remove it"):
         nil.load_data("mnist")
     assert not bare_machine
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from helpers import SCHEMES, assert_same, seeded
 
 import netinv_lite as nil
+from helpers import SCHEMES, assert_same, seeded
 from netinv_lite.conditioning import hot_matrix, one_hot, scheme
 
 

