@@ -57,7 +57,7 @@ class Generator(nn.Module):
             h = torch.cat([h, M], 1)  # (B, width, g, h)
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
-        h = F.pixel_shuffle(self.to_pixels(h), 2)  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
+        h = smooth(F.pixel_shuffle(self.to_pixels(h), 2))  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
         low, high = self.input_range
         _, H, W = self.image_shape
         return low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
@@ -66,6 +66,16 @@ class Generator(nn.Module):
         """The M (B,1,g,h) that joins at the grid."""
         r = condition.y / condition.y.amax(1, keepdim=True)
         return hot_matrix(torch.sigmoid(self.code(r)) if hasattr(self, "code") else r, self.grid)
+
+
+def smooth(h: Tensor) -> Tensor:
+    """h filtered by the binomial [1 2 1]ᵀ[1 2 1]/16; (B,C,H,W) -> same.
+
+    It is zero for stripes and checkerboards of period two, which a pixel shuffle makes so easily
+    and a convolution of stride two reads so willingly.
+    """
+    h = F.pad(h, (1, 1, 1, 1), mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(h, 2, 1), 2, 1)
 
 
 def _stage(width: int, dropout: float) -> nn.Sequential:

@@ -234,6 +234,7 @@ def test_on_step_sees_every_step_and_disturbs_none():
     def watch(step, row, inversion):
         inversion.sample(1)  # a look in between does not count
         inversion.accuracy(8)
+        inversion.generator.eval()
         assert row == {name: values[-1] for name, values in inversion.history.items()}
         seen.append(step)
 
