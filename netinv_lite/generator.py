@@ -15,8 +15,9 @@ class Generator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
 
     A linear map of z and an embedding of v fills all but one of `width` channels on a grid, K×K
-    where that suits the image; the hot matrix M is the last channel; 3x3 convolutions carry it to half the image size, a pixel shuffle doubles
-    that, and a binomial filter takes away the checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
+    where that suits the image; the hot matrix M is the last channel; 3x3 convolutions carry it to
+    half the image size, a pixel shuffle doubles that, and a binomial filter takes away the
+    checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
     Source: Suhail & Sethi, section 2, in a leaner form.
     """
 

@@ -8,6 +8,7 @@ import torch
 import netinv_lite as nil
 from helpers import SCHEMES, assert_same, seeded
 from netinv_lite.conditioning import hot_matrix, one_hot, scheme
+from netinv_lite.generator import smooth
 
 
 def make(shape, K, name="vector-matrix", seed=0, **settings):
@@ -120,3 +121,14 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(generator(z, condition), generator(z, condition))
     generator.eval()
     assert torch.equal(generator(z, condition), generator(z, condition))
+
+
+def test_the_last_filter_is_the_binomial_one_and_keeps_no_checkerboard():
+    h = torch.randn(2, 3, 6, 7, generator=torch.Generator().manual_seed(0))
+    row = torch.tensor([1.0, 2, 1])
+    kernel = (row[:, None] * row / 16).expand(3, 1, 3, 3)
+    padded = torch.nn.functional.pad(h, (1, 1, 1, 1), mode="replicate")
+    expected = torch.nn.functional.conv2d(padded, kernel, groups=3)
+    torch.testing.assert_close(smooth(h), expected)
+    checkerboard = (torch.arange(8)[:, None] + torch.arange(8)).remainder(2).mul(2.0) - 1
+    assert smooth(checkerboard[None, None])[..., 1:-1, 1:-1].abs().max() < 1e-6

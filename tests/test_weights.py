@@ -257,6 +257,21 @@ def test_what_fails_half_way_leaves_the_old_file_whole(tmp_path, monkeypatch, er
     assert [p.name for p in tmp_path.iterdir()] == ["t.safetensors"]  # no .partial
 
 
+def test_the_last_act_of_writing_is_one_rename(tmp_path, monkeypatch):
+    file, renamed = weights.write_json(tmp_path / "a.json", {"a": 1}), []
+
+    def refuse(source, target):
+        renamed.append((json.loads(source.read_text()), target))
+        raise PermissionError("in use")
+
+    monkeypatch.setattr(weights.os, "replace", refuse)
+    with pytest.raises(OSError, match="in use.*nothing was overwritten"):
+        weights.write_json(file, {"a": 2})
+    assert renamed == [({"a": 2}, file)]
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_a_failed_json_leaves_the_old_one_whole(tmp_path):
     file = weights.write_json(tmp_path / "a.json", {"a": 1})
     with pytest.raises(TypeError):
