@@ -12,9 +12,8 @@ from tqdm.auto import tqdm
 
 from .conditioning import balanced_classes, one_hot
 from .data import check_name
-from .inversion import _signature
 from .losses import total_variation
-from .probe import frozen, on_device, probe_logits
+from .probe import frozen, on_device, probe_logits, signature
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def pixel_ascent(
     variation, jitter).
     """
     check_name(preset, PRESETS, "preset")
-    shape, span = _signature(classifier, image_shape, input_range)
+    shape, span = signature(classifier, image_shape, input_range)
     model = on_device(classifier, device)
     K = probe_logits(model, shape).shape[1]
     if num_classes not in (None, K):

@@ -183,3 +183,18 @@ def scheme(name: str, num_classes: int, scale: float) -> Label:
     check_name(name, SCHEMES, "conditioning")
     cls = SCHEMES[name]
     return cls(num_classes, scale=scale) if issubclass(cls, Vector) else cls(num_classes)
+
+
+def resolve(given: str | Label, K: int, scale: float) -> Label:
+    """The conditioning that `given`, a name or an object, means for a classifier of K logits."""
+    if K < 2:
+        raise ValueError("The classifier returns one logit; two classes are the least. For a "
+                         "yes-or-no network return torch.cat([0 * logit, logit], 1).")  # fmt: skip
+    conditioning = scheme(given, K, scale) if isinstance(given, str) else given
+    if not isinstance(conditioning, Label):
+        raise ValueError(f"conditioning={given!r:.60}: a name or an object such as "
+                         "SoftTargets(K, v) is needed.")  # fmt: skip
+    if conditioning.num_classes != K:
+        raise ValueError(f"The conditioning is for K={conditioning.num_classes} classes, the "
+                         f"classifier returns {K} logits.")  # fmt: skip
+    return conditioning

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, scheme
+from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
 from .data import check_name
 from .generator import Generator
 from .loop import Loop
 from .losses import InversionLoss
-from .probe import Tap, dtype_of, frozen, on_device, pick_device, probe_logits
+from .probe import Tap, dtype_of, frozen, on_device, pick_device, probe_logits, signature
 from .weights import read_tensors, split, write_tensors
 
 
@@ -232,13 +232,16 @@ def invert(
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
-    shape, span = _signature(classifier, image_shape, input_range)
+    shape, span = signature(classifier, image_shape, input_range)
     model = on_device(classifier, device)
     K = probe_logits(model, shape).shape[1]
     if num_classes not in (None, K):
         raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits; leave "
                          "num_classes out, it is measured.")  # fmt: skip
-    conditioning = _conditioning(conditioning, K, loss, config)
+    conditioning = resolve(conditioning, K, config.scale)
+    if isinstance(conditioning, SoftTargets) and loss.margin:
+        raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
+                         "soft targets.")  # fmt: skip
     devices = [pick_device(device)] if pick_device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -267,33 +270,6 @@ def invert_many(
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
     return Generator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
                      width=config.width, dropout=config.dropout, start=config.start)  # fmt: skip
-
-
-def _conditioning(given: str | Label, K: int, loss: InversionLoss, config: InversionConfig):
-    if K < 2:
-        raise ValueError("The classifier returns one logit; two classes are the least. For a "
-                         "yes-or-no network return torch.cat([0 * logit, logit], 1).")  # fmt: skip
-    conditioning = scheme(given, K, config.scale) if isinstance(given, str) else given
-    if not isinstance(conditioning, Label):
-        raise ValueError(f"conditioning={given!r:.60}: a name or an object such as "
-                         "SoftTargets(K, v) is needed.")  # fmt: skip
-    if conditioning.num_classes != K:
-        raise ValueError(f"The conditioning is for K={conditioning.num_classes} classes, the "
-                         f"classifier returns {K} logits.")  # fmt: skip
-    if isinstance(conditioning, SoftTargets) and loss.margin:
-        raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
-                         "soft targets.")  # fmt: skip
-    return conditioning
-
-
-def _signature(classifier: nn.Module, image_shape, input_range):
-    shape = image_shape or getattr(classifier, "image_shape", None)
-    if shape is None or len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"image_shape={shape}: say (C, H, W), such as image_shape=(3, 32, 32).")
-    span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
-    if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
-        raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
-    return tuple(int(side) for side in shape), (float(span[0]), float(span[1]))
 
 
 def _hardened(v: Tensor) -> Tensor:

@@ -113,6 +113,17 @@ def probe_logits(model: nn.Module, image_shape) -> Tensor:
     return logits
 
 
+def signature(classifier: nn.Module, image_shape=None, input_range=None):
+    """(C,H,W) and (low, high): as given, else the network's attributes, else the range (0, 1)."""
+    shape = image_shape or getattr(classifier, "image_shape", None)
+    if shape is None or len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"image_shape={shape}: say (C, H, W), such as image_shape=(3, 32, 32).")
+    span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
+    if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
+        raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
+    return tuple(int(side) for side in shape), (float(span[0]), float(span[1]))
+
+
 def check_images(images: Tensor, image_shape, input_range) -> Tensor:
     """`images` if they are finite, of shape (B, *image_shape) and inside `input_range`."""
     low, high = input_range

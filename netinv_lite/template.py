@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import Condition, Label, VectorMatrix
-from .inversion import Inversion, InversionConfig, _signature
+from .inversion import Inversion, InversionConfig
 from .loop import Loop
 from .losses import InversionLoss
-from .probe import Tap, frozen, on_device, probe_logits
+from .probe import Tap, frozen, on_device, probe_logits, signature
 
 # Channels, stride and padding of the 4x4 transposed convolutions before and after M joins;
 # sides 1 -> 4 -> 7 -> 10, and 10 -> 11 -> 12 -> 24 -> 25 -> 28.
@@ -89,7 +89,7 @@ def invert_with_template(
     config = config or InversionConfig(latent_dim=Template.latent_dim)
     if config.latent_dim != Template.latent_dim:
         raise ValueError(f"latent_dim={config.latent_dim}: the template's is 100.")
-    shape, span = _signature(classifier, None, None)
+    shape, span = signature(classifier, None, None)
     model = on_device(classifier, "cpu")
     conditioning = VectorMatrix(probe_logits(model, shape).shape[1], scale=config.scale)
     with torch.random.fork_rng(devices=[]):

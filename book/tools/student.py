@@ -4,8 +4,8 @@
     python book/tools/student.py handout/ book/04-label-conditioning.ipynb
 
 Left out are all cells between `solution-start` and `solution-end`, every cell that is one
-`{solution}` directive, and every cell with the tag `exercise-solution`. The stored outputs stay, except
-of the stubs, which have none.
+`{solution}` directive, and every cell with the tag `exercise-solution`. The stored outputs stay,
+except of the stubs, which have none.
 """
 
 from __future__ import annotations
