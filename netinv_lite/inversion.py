@@ -250,6 +250,7 @@ def invert(
         loop = Loop(inversion, checkpoint)
         with Tap(model, shape, features) as tap, frozen(model):
             loop.train(tap, progress, on_step)
+    generator.eval()
     _warn_if_collapsed(inversion)
     return inversion
 
