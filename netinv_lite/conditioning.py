@@ -121,7 +121,7 @@ class Label:
 class Vector(Label):
     """v = softmax(s·N(0, I_K)) enters at the input; k = argmax v."""
 
-    scale: float = 8.0
+    scale: float = 10.0
     name: ClassVar[str] = "vector"
 
     def __post_init__(self):

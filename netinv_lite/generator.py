@@ -50,7 +50,8 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
         if self.use_vector:
-            z = torch.cat([z, F.leaky_relu(self.embed(condition.v), 0.2)], 1)  # (B, Z + hidden)
+            v = math.sqrt(condition.v.shape[1]) * condition.v  # a certain v has unit mean square
+            z = torch.cat([z, F.leaky_relu(self.embed(v), 0.2)], 1)  # (B, Z + hidden)
         h = self.norm(self.lift(z).view(-1, self.lifted, *self.grid))  # (B, width - 1, g, h)
         if self.use_matrix:
             # Scaled, so that M starts with the weight of the other channels together.

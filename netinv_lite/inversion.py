@@ -33,7 +33,7 @@ class InversionConfig:
     latent_dim: int = 64
     width: int = 24
     dropout: float = 0.1
-    scale: float = 8.0
+    scale: float = 10.0
     start: float | None = None
 
     def __post_init__(self):
