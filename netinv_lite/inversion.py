@@ -288,7 +288,7 @@ def _warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 
     if spread < floor:
         warnings.warn(
             f"The generator has collapsed: images of one class differ by {spread:.4f} of the input "
-            f"range on average (under {floor}). Try conditioning='vector-matrix', a larger cosine "
-            "weight, or more dropout.",
+            f"range on average (under {floor}). Try conditioning='vector-matrix', or a weight for "
+            "class_cosine in the loss.",
             stacklevel=3,
         )
