@@ -94,8 +94,10 @@ def draw(panels: list[Panel], classes: tuple[str, ...], input_range) -> Figure:
         itself = percent(shown.numbers["classifier_accuracy"])
         write(left, y + 0.2, shown.title, size=11, weight="bold")
         write(left, y + 0.4, f"the network itself reads {itself} as asked", size=9.5)
-        write(WIDTH - left, y + 0.4, percent(share), size=21, weight="bold", **verdict)
-        write(WIDTH - left - 0.86, y + 0.4, "a judge reads", size=9.5, **verdict)
+        large = percent(share)  # "99.7 %" is wider than "24 %"
+        write(WIDTH - left, y + 0.4, large, size=21, weight="bold", **verdict)
+        beside = WIDTH - left - 0.22 - 0.16 * len(large)
+        write(beside, y + 0.4, "a judge reads", size=9.5, **verdict)
         y += head
         ax = fig.add_axes((left / WIDTH, 1 - (y + board) / height, width / WIDTH, board / height))
         ax.imshow(canvas, extent=(0, canvas.shape[1], canvas.shape[0], 0), interpolation="nearest")
