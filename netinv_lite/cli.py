@@ -39,6 +39,8 @@ def invert(args: Namespace) -> int:
     if args.weights and not args.model:
         raise ValueError("--weights belongs to --model package.module:function, which builds the "
                          "network that they are for.")  # fmt: skip
+    if args.per_class < 1:
+        raise ValueError(f"--per-class {args.per_class}: at least 1 is needed.")
     out = args.out or (None if args.save else "inversion.png")
     for path, suffix in ((out, ".png"), (args.save, ".safetensors")):
         if path:

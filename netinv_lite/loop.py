@@ -37,7 +37,9 @@ class Loop:
         steps = inversion.config.steps
         if self.checkpoint and self.checkpoint.exists():
             self._restore()
-        bar = tqdm(total=steps, initial=self.step, disable=not progress, desc="invert", unit="step")
+        # Twice a second: a notebook gets several messages an update, and may drop what is too much.
+        bar = tqdm(total=steps, initial=self.step, disable=not progress, desc="invert",
+                   unit="step", mininterval=0.5)  # fmt: skip
         try:
             with bar:
                 while self.step < steps:

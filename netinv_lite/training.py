@@ -160,7 +160,8 @@ class _Run:
             self._restore()
         steps = math.ceil(self.images / self.config.batch_size)
         total = steps * self.config.epochs
-        bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch")
+        bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch",
+                   mininterval=0.5)  # fmt: skip
         with bar:
             while self.epoch < self.config.epochs:
                 loss, hits = self._epoch(total, steps, bar)
