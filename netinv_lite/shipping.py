@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .classifiers import ARCHITECTURES, build, load_classifier, save_classifier
+from .classifiers import ARCHITECTURES, load_classifier, save_classifier
 from .data import check_name, load_data
 from .training import FitConfig, accuracy, fit
 from .weights import versions
@@ -94,7 +94,7 @@ def fit_shipped(
 
 def _measured(model, data, record: dict, path: Path) -> dict:
     """Save, load again, and record what the file itself scores: float16 rounding is included."""
-    save_classifier(build(record) if model is None else model, path, record)
+    save_classifier(model, path, record)
     loaded = load_classifier(str(path))
     record["test_images"] = len(data.x_test)
     record["test_accuracy"] = round(accuracy(loaded, data.x_test, data.y_test), 4)
