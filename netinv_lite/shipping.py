@@ -31,9 +31,10 @@ RECIPES = {
     "svhn": ("CNN", COLOUR, 0, FitConfig(30, shift=2, rotate=10, scale=0.1)),
     "svhn-robust": ("CNN", COLOUR, 0, FitConfig(12, shift=2, eps=1.0)),
     "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
-    "cifar10": ("CNN", COLOUR, 0, FitConfig(14, shift=3, flip=True)),
-    "cifar10-robust": ("CNN", COLOUR, 0, FitConfig(6, shift=2, flip=True, eps=1.0)),
-    "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(8, shift=4, flip=True)),
+    "cifar10": ("CNN", COLOUR, 0, FitConfig(30, shift=3, flip=True)),
+    "cifar10-robust": ("CNN", {**COLOUR, "dropout": 0.1}, 0,
+                       FitConfig(18, shift=2, flip=True, eps=1.0)),
+    "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(12, shift=4, flip=True)),
 }  # fmt: skip
 TEST_SETS = {
     "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",
