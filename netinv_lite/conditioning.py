@@ -40,7 +40,7 @@ def one_hot(k: Tensor, num_classes: int) -> Tensor:
     if k.numel() and not 0 <= int(k.min()) <= int(k.max()) < num_classes:
         low, high = int(k.min()), int(k.max())
         raise ValueError(f"Classes lie in 0..{num_classes - 1}, not {low}..{high}.")
-    return F.one_hot(k, num_classes).float()
+    return torch.zeros(len(k), num_classes, device=k.device).scatter_(1, k[:, None], 1.0)
 
 
 def balanced_classes(n: int, num_classes: int, *, random: Random | None = None) -> Tensor:
@@ -62,7 +62,7 @@ def simplex_vectors(
     largest, entry = n[rows, top], n[rows, k]
     n[rows, top] = entry
     n[rows, k] = largest
-    return torch.softmax(scale * n, 1)
+    return torch.softmax(n.mul_(scale), 1)
 
 
 def hot_matrix(r: Tensor, grid: tuple[int, int] | None = None) -> Tensor:

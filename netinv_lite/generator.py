@@ -11,14 +11,18 @@ from torch.nn import functional as F
 from .conditioning import Condition, Label, hot_matrix
 
 
+MODULATION = 20.0  # z's say over the channels; near 1 the images of a class hardly differ
+
+
 class Generator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
 
-    A linear map of z and an embedding of v fills all but one of `width` channels on a grid, K×K
-    where that suits the image; the hot matrix M is the last channel; 3x3 convolutions carry it to
-    half the image size, a pixel shuffle doubles that, and a binomial filter takes away the
-    checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
-    Source: Suhail & Sethi, section 2, in a leaner form.
+    A linear map of z and an embedding of v fills most of `width` channels on a grid, K×K where
+    that suits the image; the hot matrix M is the last channel, and a linear map of its rows fills
+    the others, so that every place knows the class. 3x3 convolutions carry them to half the image
+    size, where z scales and shifts each channel; a pixel shuffle doubles that, and a binomial
+    filter takes away the checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
+    Source: Suhail & Sethi, section 2, in a leaner form; the scaling is FiLM, Perez et al. 2018.
     """
 
     def __init__(
@@ -32,42 +36,61 @@ class Generator(nn.Module):
         self.latent_dim, self.width = latent_dim, width
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
         half = (math.ceil(H / 2), math.ceil(W / 2))
-        self.grid = tuple(_grid(K, side) for side in half)
+        self.grid = g, h = tuple(_grid(K, side) for side in half)
         hidden = 64 if self.use_vector else 0
-        if self.use_vector:
-            self.embed = nn.Linear(K, hidden)
-        if self.use_matrix and K > min(self.grid):
-            self.code = nn.Linear(K, min(self.grid))  # K×K does not fit: a learned code of k does
-        self.lifted = width - self.use_matrix  # M is the last of the `width` channels
-        self.lift = nn.Linear(latent_dim + hidden, self.lifted * self.grid[0] * self.grid[1])
-        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted), nn.LeakyReLU(0.2))
+        if self.use_vector:  # without a bias here and in `code`: v and y add up to 1
+            self.embed = nn.Linear(K, hidden, bias=False)
+        self.read = max(width // 4, 1) if self.use_matrix else 0  # channels read from M
+        if self.use_matrix:
+            self.reader = nn.Linear(h, self.read * h)
+            if K > min(self.grid):  # K×K does not fit: a learned code of k does
+                self.code = nn.Linear(K, min(self.grid), bias=False)
+        self.lifted = max(width - self.read - self.use_matrix, 1)
+        self.lift = nn.Linear(latent_dim + hidden, self.lifted * g * h)
+        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted + self.read), nn.LeakyReLU(0.2))
         self.sizes = _doublings(self.grid, half)
-        self.stages = nn.ModuleList(_stage(width, dropout) for _ in self.sizes)
+        joined = [self.lifted + self.read + self.use_matrix] + [width] * len(self.sizes)
+        self.stages = nn.ModuleList(_stage(a, width, dropout) for a in joined[:-1])
+        self.modulate = nn.Linear(latent_dim + hidden, 2 * width)
         self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
+        with torch.no_grad():  # the first images stay near their bias, whatever z says
+            self.to_pixels.weight.div_(MODULATION)
         if start is not None:
             nn.init.constant_(self.to_pixels.bias, math.atanh(min(max(2 * start - 1, -0.99), 0.99)))
         self.to(memory_format=torch.channels_last)  # convolutions on a CPU run a quarter faster
 
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
         if self.use_vector:
-            v = math.sqrt(condition.v.shape[1]) * condition.v  # a certain v has unit mean square
-            z = torch.cat([z, F.leaky_relu(self.embed(v), 0.2)], 1)  # (B, Z + hidden)
-        h = self.norm(self.lift(z).view(-1, self.lifted, *self.grid))  # (B, width - 1, g, h)
-        if self.use_matrix:
-            # Scaled, so that M starts with the weight of the other channels together.
-            M = math.sqrt(self.width) * self.matrix(condition)
-            h = torch.cat([h, M], 1)  # (B, width, g, h)
+            z = torch.cat([z, self.embedded(condition.v)], 1)  # (B, Z + hidden)
+        h = self.lift(z).view(-1, self.lifted, *self.grid)  # (B, lifted, g, h)
+        h = self.joined(h, condition) if self.use_matrix else self.norm(h)
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
+        scale, shift = (MODULATION * self.modulate(z))[:, :, None, None].chunk(2, 1)
+        h = torch.addcmul(shift, h, 1 + scale)  # (B, width, ⌈H/2⌉, ⌈W/2⌉)
         h = smooth(F.pixel_shuffle(self.to_pixels(h), 2))  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
         low, high = self.input_range
         _, H, W = self.image_shape
         return low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
 
+    def embedded(self, v: Tensor) -> Tensor:
+        """What joins z (B, hidden); √K gives a certain v unit mean square, as z has."""
+        return F.leaky_relu(math.sqrt(v.shape[1]) * self.embed(v), 0.2)
+
+    def joined(self, h: Tensor, condition: Condition) -> Tensor:
+        """h (B, lifted, g, h), what is read from M, and M itself; (B, width, g, h)."""
+        M = self.matrix(condition)
+        read = self.reader(M).unflatten(3, (self.read, -1))  # (B, 1, g, read, h)
+        h = self.norm(torch.cat([h, read.squeeze(1).transpose(1, 2)], 1))
+        # Scaled, so that M starts with the weight of the other channels together.
+        return torch.cat([h, math.sqrt(self.width) * M], 1)
+
     def matrix(self, condition: Condition) -> Tensor:
         """The M (B,1,g,h) that joins at the grid."""
-        r = condition.y / condition.y.amax(1, keepdim=True)
-        return hot_matrix(torch.sigmoid(self.code(r)) if hasattr(self, "code") else r, self.grid)
+        top = condition.y.amax(1, keepdim=True)
+        if hasattr(self, "code"):
+            return hot_matrix(torch.sigmoid(self.code(condition.y) / top), self.grid)
+        return hot_matrix(condition.y / top, self.grid)
 
 
 def _grid(K: int, half: int) -> int:
@@ -89,9 +112,9 @@ def smooth(h: Tensor) -> Tensor:
     return h / 16
 
 
-def _stage(width: int, dropout: float) -> nn.Sequential:
+def _stage(channels: int, width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.Conv2d(channels, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.LeakyReLU(0.2),
         nn.Dropout2d(dropout),

@@ -204,11 +204,10 @@ def conditioning(plan: Plan) -> list[Row]:
 def condition_only(scheme: VectorMatrix, generator: Generator, batch: int) -> None:
     """Draw, embed v, make M, join both to what is there, and back."""
     generator.zero_grad(set_to_none=True)
-    condition, z = scheme.draw(batch), torch.empty(batch, generator.latent_dim)
-    e = torch.cat([z, F.leaky_relu(generator.embed(condition.v), 0.2)], 1)
-    h = torch.empty(batch, generator.lifted, *generator.grid)
-    h = torch.cat([h, generator.matrix(condition)], 1)
-    (e[:, z.shape[1] :].sum() + h[:, -1].sum()).backward()
+    condition, z = scheme.draw(batch), torch.zeros(batch, generator.latent_dim)
+    e = torch.cat([z, generator.embedded(condition.v)], 1)
+    h = generator.joined(torch.zeros(batch, generator.lifted, *generator.grid), condition)
+    (e[:, z.shape[1] :].sum() + h.sum()).backward()
 
 
 def generator_step(scheme: VectorMatrix, generator: Generator, batch: int) -> None:
