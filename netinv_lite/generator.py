@@ -64,6 +64,7 @@ class Generator(nn.Module):
             z = torch.cat([z, self.embedded(condition.v)], 1)  # (B, Z + hidden)
         h = self.lift(z).view(-1, self.lifted, *self.grid)  # (B, lifted, g, h)
         h = self.joined(h, condition) if self.use_matrix else self.norm(h)
+        h = h.contiguous(memory_format=torch.channels_last)  # here, where it is small
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
         scale, shift = (MODULATION * self.modulate(z))[:, :, None, None].chunk(2, 1)
