@@ -59,7 +59,7 @@ def test_five_steps_lower_the_loss(name):
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_network_that_knows_three_classes_is_inverted(name):
     model = reader()
-    inversion = invert(model, replace(QUICK, steps=60, batch_size=32, lr=1e-2), conditioning=name)
+    inversion = invert(model, replace(QUICK, steps=120, batch_size=32), conditioning=name)
     assert inversion.history["accuracy"][0] < 0.7
     assert inversion.accuracy(300) > 0.95
     images, labels = inversion.sample(20, seed=7)
@@ -183,7 +183,7 @@ def test_accuracy_of_a_network_that_always_says_one_class():
 
 def test_soft_targets_of_the_callers():
     model, loss = reader(4), nil.InversionLoss(kl=1, cross_entropy=1, cosine=0)
-    config = replace(QUICK, steps=120, batch_size=48, lr=2e-2)
+    config = replace(QUICK, steps=240, batch_size=48)
     inversion = invert(model, config, loss=loss, conditioning=nil.SoftTargets(4, SOFT))
     images, labels = inversion.sample(per_class=10)
     assert len(images) == 30 and labels.tolist() == [0] * 10 + [3] * 10 + [0] * 10
