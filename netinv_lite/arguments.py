@@ -6,6 +6,7 @@ import argparse
 import re
 from dataclasses import fields
 
+from .benchmark import KINDS
 from .conditioning import SCHEMES
 from .data import check_name
 from .inversion import PRESETS, InversionConfig
@@ -168,7 +169,7 @@ def _benchmark(commands) -> None:
     p.add_argument("--out", default="data/results", metavar="FOLDER",
                    help="where benchmark.json and .csv go (default: data/results)")  # fmt: skip
     p.add_argument("--only", nargs="+", metavar="PART",
-                   help="of network, floor, conditioning, import, sampling, template")  # fmt: skip
+                   help=f"of {', '.join(KINDS)}")  # fmt: skip
     p.add_argument("--fresh", action="store_true", help="forget what an interrupted run measured")
     _progress(p)
 

@@ -22,7 +22,7 @@ from .data import check_name
 from .measure import Plan
 from .weights import versions, write_atomically, write_json
 
-KINDS = ("network", "floor", "conditioning", "import", "sampling", "template")
+KINDS = ("network", "seeds", "floor", "conditioning", "import", "sampling", "template")
 THREADS = 2
 QUICK = Plan(networks=("digits",), base="digits", images=1000, per_class=50, rounds=15,
              template_seconds=10.0, imports=2)  # fmt: skip
@@ -36,8 +36,8 @@ def run(
 
     path: the JSON to write, with a CSV beside it, or a folder for `benchmark.json`, or for
         `benchmark-quick.json` with `quick` (digits only, under a minute).
-    only: kinds of parts, of "network", "floor", "conditioning", "import", "sampling", "template"
-        (the last two bring the network that they compare with).
+    only: kinds of parts, of "network", "seeds", "floor", "conditioning", "import", "sampling",
+        "template" (the last two bring the network that they compare with).
     fresh: measure everything again; else an interrupted run of the same plan on the same machine
         and versions goes on.
 
@@ -115,6 +115,7 @@ def parts(plan: Plan, report: dict, scratch: Path) -> dict[str, Callable[[], lis
     names = list(dict.fromkeys([base, *plan.networks]))
     return {
         **{f"network {name}": partial(measure.network, name, plan) for name in names},
+        f"seeds {base}": partial(measure.seeds, base, plan),
         **{f"floor {name}": partial(measure.floor, name, plan) for name in names},
         "conditioning": partial(measure.conditioning, plan),
         "import": partial(measure.imports, plan),

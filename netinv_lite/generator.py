@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from .conditioning import Condition, Label, hot_matrix
 
-
 MODULATION = 20.0  # z's say over the channels; near 1 the images of a class hardly differ
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .conditioning import Condition
-from .probe import Tap
+from .probe import Tap, random_state, set_random_state
 from .weights import fingerprint, read_tensors, split, write_tensors
 
 
@@ -95,7 +95,7 @@ class Loop:
         for i, p in enumerate(self.inversion.generator.parameters()):
             for key, value in self.optimiser.state[p].items():
                 tensors[f"adam.{i}.{key}"] = value
-        tensors["rng"] = torch.get_rng_state()
+        tensors |= random_state(self.inversion.device)
         write_tensors(self.checkpoint, tensors, inversion=about, step=self.step,
                       classifier=fingerprint(self.inversion.classifier.state_dict()))  # fmt: skip
 
@@ -116,7 +116,7 @@ class Loop:
         for i, p in enumerate(self.inversion.generator.parameters()):
             state = split(tensors, f"adam.{i}")
             self.optimiser.state[p] = {key: _placed(t, p) for key, t in state.items()}
-        torch.set_rng_state(tensors["rng"])
+        set_random_state(tensors, self.inversion.device)
         self.inversion.history, self.step = theirs["history"], meta["step"]
 
 

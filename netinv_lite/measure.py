@@ -63,7 +63,7 @@ class Plan:
     images: int = 2000  # for the accuracy
     per_class: int = 100  # for the judge and the Vendi scores
     rounds: int = 40
-    template_seconds: float = 280.0
+    template_seconds: float = 600.0
     template_lr: float = 1e-3
     imports: int = 7
 
@@ -145,6 +145,19 @@ def quality(inversion: Inversion, judge: nn.Module | None, plan: Plan) -> list[R
             Row("judge accuracy", metrics.judge_accuracy(judge, images, labels), "share"),
         ]
     return rows
+
+
+def seeds(name: str, plan: Plan) -> list[Row]:
+    """Variety and readability of three generators: how far seed 0 can be trusted."""
+    values: dict[str, list[float]] = {}
+    for seed in range(3):
+        inversion = invert(load_classifier(name), config=plan.config, device="cpu", seed=seed,
+                           progress=False)  # fmt: skip
+        for row in quality(inversion, judge_of(name), plan):
+            values.setdefault(row.name, []).append(row.value)
+    return [Row(f"{key}, mean of seeds 0 to 2", statistics.mean(three), "",
+                note=", ".join(f"{value:.3f}" for value in three))
+            for key, three in values.items()]  # fmt: skip
 
 
 def floor(name: str, plan: Plan) -> list[Row]:

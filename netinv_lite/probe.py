@@ -170,3 +170,18 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
                                "use device='auto' or 'cpu'.")  # fmt: skip
         device = torch.device("cuda", device.index or 0)
     return device
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The random numbers to come, of the CPU and of a CUDA `device`, as tensors to keep."""
+    state = {"rng": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["rng.cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Go on with the random numbers that `random_state` kept, among other tensors."""
+    torch.set_rng_state(state["rng"])
+    if device.type == "cuda" and "rng.cuda" in state:  # a run may move between devices
+        torch.cuda.set_rng_state(state["rng.cuda"], device)

@@ -12,7 +12,14 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .data import ImageData
-from .probe import check_images, device_of, frozen, probe_logits
+from .probe import (
+    check_images,
+    device_of,
+    frozen,
+    probe_logits,
+    random_state,
+    set_random_state,
+)
 from .weights import read_tensors, split, write_tensors
 
 
@@ -210,7 +217,7 @@ class _Run:
         for i, p in enumerate(self.model.parameters()):
             if p in self.optimiser.state:  # a frozen one has no momentum
                 tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
-        tensors["rng"] = torch.get_rng_state()
+        tensors |= random_state(device_of(self.model))
         write_tensors(self.checkpoint, tensors, epoch=self.epoch, history=self.history,
                       identity=self.identity)  # fmt: skip
 
@@ -233,7 +240,7 @@ class _Run:
             p = parameters[int(i)]
             self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
         self.epoch, self.history = meta["epoch"], meta["history"]
-        torch.set_rng_state(tensors["rng"])
+        set_random_state(tensors, device_of(self.model))
 
 
 def _one_cycle(t: float, warm: float = 0.2) -> float:

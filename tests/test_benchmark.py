@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The generator has collapsed")
 TINY = Plan(networks=("digits",), base="digits", images=20, per_class=2, rounds=2,
             config=nil.InversionConfig(steps=6, batch_size=4, width=8), template_seconds=0.01,
             imports=1)  # fmt: skip
-PARTS = ["network digits", "floor digits", "conditioning", "import", "sampling digits",
-         "template step digits", "template digits"]  # fmt: skip
+PARTS = ["network digits", "seeds digits", "floor digits", "conditioning", "import",
+         "sampling digits", "template step digits", "template digits"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +139,15 @@ def test_ratios_are_ratios_of_the_rows_beside_them(report):
     assert ratio == pytest.approx(of("network digits", name) / theirs)
 
 
+def test_seed_0_stands_beside_two_others(report):
+    report, _ = report
+    rows = {row["name"]: row for row in report["parts"]["seeds digits"]["rows"]}
+    row = rows["judge accuracy, mean of seeds 0 to 2"]
+    three = [float(number) for number in row["note"].split(", ")]
+    assert len(three) == 3 and row["value"] == pytest.approx(sum(three) / 3, abs=1e-3)
+    assert three[0] == pytest.approx(value(report, "network digits", "judge accuracy"), abs=1e-3)
+
+
 def test_what_is_not_reached_is_said(report):
     report, _ = report
     row = next(r for r in report["parts"]["network digits"]["rows"] if r["name"] == "time to 95 %")
@@ -169,7 +178,7 @@ def test_an_interrupted_run_goes_on(quick_parts, tmp_path):
         run(path)
     assert not path.exists()
     kept = json.loads((tmp_path / "b.json.partial").read_text(encoding="utf-8"))["parts"]
-    assert list(kept) == PARTS[:2]
+    assert list(kept) == PARTS[:3]
     quick_parts.fails = None
     report = run(path)
     assert quick_parts.measured == PARTS
@@ -204,7 +213,7 @@ def test_what_is_not_taken_over(quick_parts, tmp_path, monkeypatch, change):
     elif change == "damaged":
         (tmp_path / "b.json.partial").write_text('{"provenance": ', encoding="utf-8")
     run(path, fresh=change == "fresh")
-    assert quick_parts.measured == PARTS[:2] + PARTS
+    assert quick_parts.measured == PARTS[:3] + PARTS
 
 
 def test_only_some_parts(quick_parts, tmp_path):
@@ -249,11 +258,11 @@ def test_the_command_prints_and_says_where(quick_parts, tmp_path, capsys, monkey
     monkeypatch.setattr(benchmark, "whole", lambda quick: TINY)
     assert benchmark.main(str(tmp_path / "new"), quick=True, progress=False) == 0
     out = capsys.readouterr().out
-    assert "7 of 7 targets met" in out and str(tmp_path / "new" / "benchmark-quick.json") in out
+    assert "8 of 8 targets met" in out and str(tmp_path / "new" / "benchmark-quick.json") in out
     about = json.loads((tmp_path / "new" / "benchmark-quick.json").read_text(encoding="utf-8"))
     assert about["provenance"]["command"].endswith("benchmark --quick")
     quick_parts.fails = "import"
-    with pytest.raises(KeyboardInterrupt, match="kept: 3 parts.*To go on"):
+    with pytest.raises(KeyboardInterrupt, match="kept: 4 parts.*To go on"):
         benchmark.main(tmp_path, progress=False)
     assert "conditioning" in capsys.readouterr().out
     assert benchmark.main(tmp_path, only=["floor"], progress=False) == 0
