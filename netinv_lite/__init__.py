@@ -14,7 +14,8 @@ from .training import FitConfig, fit
 from .weights import about
 
 __version__ = "0.1.0"
-_LAZY = ("plot", "metrics", "baselines", "benchmark")  # so that importing the package stays quick
+# Imported when first used, so that importing the package stays quick.
+_LAZY = ("plot", "metrics", "baselines", "benchmark", "experiments", "studies")
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""The command line: python -m netinv_lite invert | fit | benchmark | weights."""
+"""The command line: python -m netinv_lite invert | fit | experiment | benchmark | weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXPECTED = (ValueError, OSError, RuntimeError, ArithmeticError, ImportError, Mem
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 1 damaged weights, 2 an error, 130 Ctrl-C."""
+    """Run one command; 0 done, 1 damaged weights or failed runs, 2 error, 130 Ctrl-C."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = parse(argv)

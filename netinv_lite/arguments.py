@@ -27,6 +27,7 @@ EXAMPLES = f"""examples:
   {PROGRAM} invert mnist --out grid.png --save g.safetensors
   {PROGRAM} invert --model mymodels:small_cnn --weights w.safetensors --shape 3x32x32
   {PROGRAM} fit mnist --robust
+  {PROGRAM} experiment losses --datasets digits --jobs 2
   {PROGRAM} benchmark --quick
   {PROGRAM} weights
 
@@ -68,7 +69,7 @@ def _parser() -> tuple[_Parser, list[str]]:
     ), formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--version", action="store_true", help="print versions and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for build in (_invert, _fit, _benchmark, _weights):
+    for build in (_invert, _fit, _experiment, _benchmark, _weights):
         build(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show where an error arose")
@@ -159,6 +160,27 @@ def _fit(commands) -> None:
                    help="where NAME.safetensors and NAME.json go (default: weights)")  # fmt: skip
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's")
     p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
+    _progress(p)
+
+
+_EXPERIMENT_EXAMPLE = """losses --datasets digits --seeds 0 1 2 --jobs 2
+
+Runs that the table holds are not repeated, so the same command goes on where it was stopped."""
+
+
+def _experiment(commands) -> None:
+    p = _command(commands, "experiment", "measure a grid of inversions into one table",
+                 _EXPERIMENT_EXAMPLE)  # fmt: skip
+    p.add_argument("name", nargs="?", metavar="NAME", help="none: a list of what there is")
+    p.add_argument("--datasets", nargs="+", metavar="NAME", help="default: the experiment's own")
+    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: the experiment's")
+    p.add_argument("--jobs", type=int, default=1, metavar="N",
+                   help="runs at a time on this machine, a thread each (default: 1)")  # fmt: skip
+    p.add_argument("--cluster", metavar="ADDRESS",
+                   help="a Dask scheduler, tcp://host:8786, whose workers do the runs")  # fmt: skip
+    p.add_argument("--out", default="data/results", metavar="FOLDER",
+                   help="where NAME.csv and NAME.json go (default: data/results)")  # fmt: skip
+    p.add_argument("--fresh", action="store_true", help="also what is there already")
     _progress(p)
 
 

@@ -185,7 +185,7 @@ def check_target(path: Path, suffix: str) -> None:
                       "to.") from error  # fmt: skip
 
 
-# --- fit, benchmark, weights ----------------------------------------------------------------
+# --- fit, experiment, benchmark, weights -----------------------------------------------------
 
 
 def fit(args: Namespace) -> int:
@@ -208,6 +208,37 @@ def fit(args: Namespace) -> int:
     print("\n".join(describe(name, record)))
     print(f"written: {target}, {target.with_suffix('.json')}")
     return 0
+
+
+def experiment(args: Namespace) -> int:
+    """Measure the runs of a grid that are not measured yet; prints their summary."""
+    from . import experiments
+    from .studies import EXPERIMENTS
+
+    if not args.name:
+        for one in EXPERIMENTS.values():
+            runs = len(one.settings(one.datasets, one.seeds))
+            print(f"{one.name:10} {runs:4} runs  {one.question}")
+        return 0
+    check_name(args.name, EXPERIMENTS, "experiment")
+    for dataset in args.datasets or ():
+        check_name(dataset, [n for n in shipped() if "-" not in n], "data set")
+    if args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs}: at least 1 is needed.")
+    path = Path(args.out) / f"{args.name}.csv"
+    try:
+        table = experiments.run(
+            EXPERIMENTS[args.name], out=args.out, datasets=args.datasets, seeds=args.seeds,
+            jobs=args.jobs, cluster=args.cluster, fresh=args.fresh, progress=args.progress,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"the runs that were done are kept in {path}. To go on:") from stop
+    print(experiments.summary(table).to_string(float_format="{:.3f}".format))
+    failed = table[table["error"] != ""]
+    for _, row in failed.iterrows():
+        print(f"failed: {row['run']}: {row['error']}")
+    print(f"{len(table) - len(failed)} of {len(table)} runs are in {path}")
+    return 1 if len(failed) else 0
 
 
 def benchmark(args: Namespace) -> int:

@@ -1,0 +1,240 @@
+"""Grids of runs: each once, on this machine or a cluster, into one tidy table that resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from .classifiers import shipped
+from .weights import SHIPPED, versions, write_atomically, write_json
+
+# Columns that are neither a setting nor a measurement.
+KEYS = ("run", "weights", "seconds", "error")
+TRIES = 3  # of a run whose worker was killed
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, the settings that it compares, and how one of them is measured.
+
+    settings: (datasets, seeds) -> a list of flat dicts, one a run, each with `dataset` and `seed`.
+    measure: one run, settings -> {column: number}; a function of a module, so that a worker on
+        another machine can import it.
+    """
+
+    name: str
+    question: str
+    settings: Callable[[Sequence[str], Sequence[int]], list[dict]]
+    measure: Callable[..., dict]
+    datasets: tuple[str, ...] = ("mnist",)
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def run(
+    experiment: Experiment, *, out: str | Path = "data/results",
+    datasets: Sequence[str] | None = None, seeds: Sequence[int] | None = None, jobs: int = 1,
+    cluster: str | None = None, fresh: bool = False, progress: bool = True,
+):  # fmt: skip
+    """Measure the runs that are not yet in `<out>/<name>.csv`; returns the table (a DataFrame).
+
+    jobs: runs at a time on this machine, each on one thread. cluster: the address of a Dask
+    scheduler, "tcp://…", whose workers can import this package and see the data.
+    fresh: measure everything again, also what is there.
+
+    The table is written anew, atomically, after every run, so that one stopped at any moment
+    goes on where it was; a run that fails leaves its error in its row, and is tried again by the
+    next call. Beside the table lies its provenance. Numbers depend neither on `jobs` nor on
+    `cluster`. Raises OSError where `out` cannot be written, ConnectionError without a scheduler.
+    """
+    start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
+    datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
+    items = {key(settings): settings for settings in experiment.settings(datasets, seeds)}
+    rows = _known(path)
+    todo = {k: s for k, s in items.items() if fresh or not _done(rows.get(k), s)}
+    _write(path, rows, items)
+    with (
+        tqdm(total=len(items), initial=len(items) - len(todo), desc=experiment.name, unit="run",
+             disable=not progress, mininterval=0.5) as bar,
+        _workers(jobs, cluster) as work,
+    ):  # fmt: skip
+        for row in work(partial(attempt, experiment.measure), list(todo.values())):
+            rows[row["run"]] = row
+            _write(path, rows, items)
+            bar.update()
+            if row["error"]:
+                bar.write(f"failed: {row['run']}: {row['error']}")
+    _describe(experiment, path, rows, time.perf_counter() - start)
+    return _frame([rows[k] for k in items])
+
+
+def attempt(measure: Callable[..., dict], settings: dict) -> dict:
+    """One run as a row: its settings, what was measured, seconds, and the error if it failed."""
+    start, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(1)  # numbers differ in the last digits between one thread and two
+    try:
+        measured, error = measure(**settings), ""
+    except Exception as failure:  # one run that fails must not end the others
+        measured, error = {}, f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+    finally:
+        torch.set_num_threads(threads)
+    return _row(settings, measured, time.perf_counter() - start, error)
+
+
+def _row(settings: dict, measured: dict, seconds: float, error: str) -> dict:
+    return {"run": key(settings), **settings, **measured, "weights": _weights(settings),
+            "seconds": round(seconds, 2), "error": error}  # fmt: skip
+
+
+def key(settings: dict) -> str:
+    """What names a run: a hash of its settings."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _weights(settings: dict) -> str:
+    """A hash of the shipped networks of the run's data set: other networks, another result."""
+    dataset = str(settings.get("dataset"))
+    used = sorted(r["sha256"] for n, r in shipped().items() if n.split("-")[0] == dataset)
+    return hashlib.sha256("".join(used).encode()).hexdigest()[:8]
+
+
+def _done(row: dict | None, settings: dict) -> bool:
+    return row is not None and not row["error"] and row["weights"] == _weights(settings)
+
+
+def load_results(name: str, folder: str | Path | None = None):
+    """The finished runs of an experiment as a DataFrame, from those that ship or from `folder`.
+
+    Raises FileNotFoundError where there are none.
+    """
+    path = Path(folder or SHIPPED / "results") / f"{name}.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"There are no results at {path}; this makes them: "
+                                f"python -m netinv_lite experiment {name}")  # fmt: skip
+    frame = _frame([row for row in _known(path).values() if not row["error"]])
+    return frame.drop(columns=["run", "weights", "error"])
+
+
+def summary(frame):
+    """Mean, sd and number of seeds of every measurement, a row for each setting."""
+    measured = [c for c in frame.columns if frame[c].dtype.kind == "f" and c not in KEYS]
+    settings = [c for c in frame.columns if c not in (*measured, *KEYS, "seed")]
+    settings = [c for c in settings if frame[c].nunique() > 1] or settings[:1]
+    groups = frame[frame["error"] == ""].groupby(settings, sort=False)
+    table = groups[measured].agg(["mean", "std"])
+    table.insert(0, "seeds", groups["seed"].nunique())
+    return table
+
+
+@contextmanager
+def _workers(jobs: int, cluster: str | None) -> Iterator[Callable]:
+    """A function (call, items) -> the results, in the order in which they are ready."""
+    if cluster:
+        with _dask(cluster) as work:
+            yield work
+    elif jobs == 1:
+        yield map
+    else:
+        yield partial(_joblib, jobs)
+
+
+def _joblib(jobs: int, call: Callable, items: list[dict]) -> Iterator[dict]:
+    """Processes of this machine; where one is killed, what it had not finished is tried again."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    left = {key(item): item for item in items}
+    for _ in range(TRIES):
+        try:
+            pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+            for row in pool(delayed(call)(item) for item in list(left.values())):
+                left.pop(row["run"])
+                yield row
+        except TerminatedWorkerError as error:
+            killed = f"its worker was killed, {TRIES} times ({type(error).__name__})"
+    for item in left.values():
+        yield _row(item, {}, 0.0, killed)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Callable]:
+    """The workers of a scheduler, which tries a run elsewhere when its worker dies."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ImportError("A cluster needs Dask: pip install 'netinv-lite[cluster]'.") from error
+    try:
+        client = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"No Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, "
+            "and workers with `dask worker ADDRESS`."
+        ) from error
+
+    def work(call: Callable, items: list[dict]) -> Iterator[dict]:
+        futures = {client.submit(call, item, pure=False): item for item in items}
+        for future in as_completed(futures):
+            failure = future.exception()
+            error = failure and f"{type(failure).__name__}: {failure}"
+            yield _row(futures[future], {}, 0.0, error) if error else future.result()
+
+    with client:
+        yield work
+
+
+def _known(path: Path) -> dict[str, dict]:
+    """The rows of the table at `path` by their key; {} where there is none."""
+    if not path.is_file() or path.stat().st_size < 2:  # two: the line end of an empty table
+        return {}
+    import pandas as pd
+
+    text = dict.fromkeys(("run", "weights", "error"), str)  # a hash may look like a number
+    frame = pd.read_csv(path, dtype=text).fillna({"error": ""})
+    if not {*KEYS} <= {*frame.columns}:
+        raise ValueError(f"{path} is not a table of runs: it lacks one of {', '.join(KEYS)}. "
+                         "Move it away.")  # fmt: skip
+    return {row["run"]: row for row in frame.to_dict("records")}
+
+
+def _frame(rows):
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    return frame[[c for c in frame if c not in KEYS[1:]] + [c for c in KEYS[1:] if c in frame]]
+
+
+def _write(path: Path, rows: dict[str, dict], order) -> None:
+    """All rows, those of this call first and in its order."""
+    ordered = [rows[k] for k in dict.fromkeys([*order, *rows]) if k in rows]
+    frame = _frame(ordered)
+    write_atomically(path, lambda p: frame.to_csv(p, index=False, float_format="%.6g"))
+
+
+def _describe(experiment: Experiment, path: Path, rows: dict[str, dict], seconds: float) -> None:
+    """The provenance of the table, beside it."""
+    done = [row for row in rows.values() if not row["error"]]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    write_json(path.with_suffix(".json"), {
+        "experiment": experiment.name,
+        "question": experiment.question,
+        "command": f"python -m netinv_lite experiment {experiment.name}",
+        "runs": len(done),
+        "failed": len(rows) - len(done),
+        "datasets": sorted({row["dataset"] for row in done}),
+        "seeds": sorted({row["seed"] for row in done}),
+        "seconds_of_all_runs": round(sum(row["seconds"] for row in done), 1),
+        "seconds_of_last_call": round(seconds, 1),
+        "device": device,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **versions(),
+        "threads": 1,
+    })  # fmt: skip

@@ -1,0 +1,182 @@
+"""The experiments of the book: which settings each compares, and what it measures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from . import metrics
+from .classifiers import load_classifier, load_judge
+from .data import load_data
+from .experiments import Experiment
+from .inversion import PRESETS, Inversion, invert
+from .losses import TERMS
+
+PER_CLASS = 100
+SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
+DIVERSITY = {"off": {}, "cosine": {"cosine": 1.0}, "class": {"class_cosine": 1.0}}
+
+
+def quality(images: Tensor, labels: Tensor, classifier, dataset: str) -> dict[str, float]:
+    """What every table of the book says of images: who reads them, how sure, how varied."""
+    judge = load_judge(dataset)
+    f, own = metrics.features(judge, images), metrics.features(classifier, images)
+    real, real_labels = real_features(dataset)
+    low = classifier.input_range[0]
+    return {
+        "accuracy": metrics.inversion_accuracy(classifier, images, labels),
+        "judge": metrics.judge_accuracy(judge, images, labels),
+        "confidence": metrics.confidence(classifier, images, labels),
+        "intra_cosine": metrics.intra_class_cosine(own, labels),
+        "inter_cosine": metrics.inter_class_cosine(own, labels),
+        "vendi_pixels": metrics.vendi_by_class(images - low + 1e-6, labels),
+        "vendi_judge": metrics.vendi_by_class(f, labels),
+        "excess_vendi": metrics.excess_vendi(f, real, labels, real_labels),
+        **metrics.prdc(real, f),
+    }
+
+
+@lru_cache(maxsize=8)
+def real_images(dataset: str, per_class: int = PER_CLASS) -> tuple[Tensor, Tensor]:
+    """The first images of each class that no network was trained on, class-major; the ceiling.
+
+    A class with fewer images in the test set (svhn, digits) gives what it has.
+    """
+    data = load_data(dataset)
+    rows = [(data.y_test == c).nonzero().flatten()[:per_class] for c in range(len(data.classes))]
+    rows = torch.cat(rows)
+    return data.x_test[rows], data.y_test[rows]
+
+
+@lru_cache(maxsize=8)
+def real_features(dataset: str) -> tuple[Tensor, Tensor]:
+    """What the judge makes of `real_images`: features and labels."""
+    images, labels = real_images(dataset)
+    return metrics.features(load_judge(dataset), images), labels
+
+
+def inverted(
+    dataset: str, seed: int, network: str = "", preset: str = "paper",
+    conditioning: str = "vector-matrix", **settings,
+) -> Inversion:  # fmt: skip
+    """An inversion of `<dataset><network>`: settings named as in the loss or the config."""
+    loss, config = PRESETS[preset]
+    weights = {name: value for name, value in settings.items() if hasattr(loss, name)}
+    others = {name: value for name, value in settings.items() if name not in weights}
+    return invert(
+        load_classifier(dataset + network), conditioning=conditioning, seed=seed, device="cpu",
+        loss=replace(loss, **weights), config=replace(config, **others), progress=False,
+    )  # fmt: skip
+
+
+def measured(inversion: Inversion, dataset: str) -> dict[str, float]:
+    """`quality` of 100 new images a class, and the divergence that the vectors leave."""
+    images, labels = inversion.sample(PER_CLASS, seed=1)
+    return quality(images, labels, inversion.classifier, dataset)
+
+
+# ---- losses: each switched off in turn ------------------------------------------------------
+
+LOSSES = {
+    "the papers'": {},
+    "without KL": {"kl": 0.0},
+    "without CE": {"cross_entropy": 0.0},
+    "without cosine": {"cosine": 0.0},
+    "cosine by class": {"cosine": 0.0, "class_cosine": 1.0},
+    "orthogonality": {"cosine": 0.0, "orthogonality": 1.0},
+    "margin for CE": {"cross_entropy": 0.0, "margin": 1.0},
+    "with background": {"background": 0.5},
+    "with total variation": {"total_variation": 0.5},
+}
+
+
+def losses(dataset: str, seed: int, loss: str) -> dict[str, float]:
+    """One row of the table of losses."""
+    return measured(inverted(dataset, seed, **LOSSES[loss]), dataset)
+
+
+# ---- schemes: scheme × scale × diversity loss × dropout ----------------------------------------
+
+SCHEMES = (("label", 0.0), ("vector", 1.0), ("vector", 4.0), ("vector", 10.0), ("matrix", 0.0),
+           ("vector-matrix", 1.0), ("vector-matrix", 4.0), ("vector-matrix", 10.0))  # fmt: skip
+
+
+def schemes(
+    dataset: str, seed: int, conditioning: str, scale: float, diversity: str, dropout: float
+) -> dict[str, float]:
+    """One cell of the grid; a scale of 0 stands for schemes that have none."""
+    own = {**({"scale": scale} if scale else {}), "cosine": 0.0, **DIVERSITY[diversity]}
+    return measured(inverted(dataset, seed, "", "paper", conditioning, dropout=dropout, **own),
+                    dataset)  # fmt: skip
+
+
+def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    grid = product(datasets, SCHEMES, DIVERSITY, (0.0, 0.1, 0.5), seeds)
+    return [{"dataset": d, "seed": s, "conditioning": c, "scale": scale, "diversity": diversity,
+             "dropout": dropout} for d, (c, scale), diversity, dropout, s in grid]  # fmt: skip
+
+
+# ---- weights: a Sobol design in (α, β, γ, δ) ---------------------------------------------------
+
+WEIGHTS = ("kl", "cross_entropy", "cosine", "orthogonality")
+
+
+def weights(dataset: str, seed: int, **chosen: float) -> dict[str, float]:
+    """One point of the design."""
+    return measured(inverted(dataset, seed, **{k: v for k, v in chosen.items() if k in TERMS}),
+                    dataset)  # fmt: skip
+
+
+def _weights(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    """One weight at a time over three decades, then 32 points of a Sobol sequence between."""
+    from scipy.stats.qmc import Sobol
+
+    base = dict(zip(WEIGHTS, (1.0, 1.0, 1.0, 0.0), strict=True))
+    points = [{**base, name: w} for name in WEIGHTS for w in (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)]
+    cube = 10 ** (2 * Sobol(4, seed=0).random(32) - 1)  # each weight from 0.1 to 10, by its log
+    points += [dict(zip(WEIGHTS, (round(float(w), 4) for w in row), strict=True)) for row in cube]
+    unique = list({tuple(p.values()): p for p in points if any(p.values())}.values())
+    return [{"dataset": d, "seed": s, **p} for d in datasets for p in unique for s in seeds]
+
+
+# ---- datasets: the four sets, plain and robust, by preset -------------------------------------
+
+
+def datasets(dataset: str, seed: int, network: str, preset: str) -> dict[str, float]:
+    """One network under one preset; "real" and "noise" are the ceiling and the floor."""
+    network = network.replace("plain", "")
+    if preset not in ("real", "noise"):
+        return measured(inverted(dataset, seed, network, preset), dataset)
+    images, labels = real_images(dataset)
+    if preset == "noise":
+        low, high = load_judge(dataset).input_range
+        random = torch.Generator().manual_seed(seed)
+        images = low + (high - low) * torch.rand(images.shape, generator=random)
+    return quality(images, labels, load_classifier(dataset + network), dataset)
+
+
+def _datasets(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    grid = product(sets, ("plain", "-robust"), ("paper", "readable", "real", "noise"), seeds)
+    return [{"dataset": d, "seed": s, "network": n, "preset": p} for d, n, p, s in grid]
+
+
+def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    return [{"dataset": d, "seed": s, "loss": loss}
+            for d, loss, s in product(datasets, LOSSES, seeds)]  # fmt: skip
+
+
+EXPERIMENTS = {e.name: e for e in (
+    Experiment("losses", "What does each term of the loss do?", _losses, losses,
+               ("digits", "mnist", "fashion_mnist")),
+    Experiment("schemes", "Is vector–matrix the most diverse scheme at equal accuracy?",
+               _schemes, schemes, ("mnist",)),
+    Experiment("weights", "What do α, β, γ and δ trade against each other?", _weights, weights,
+               ("mnist",)),
+    Experiment("datasets", "How do the four sets compare, and what do real images score?",
+               _datasets, datasets, SETS),
+)}  # fmt: skip
