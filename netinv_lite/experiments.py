@@ -81,12 +81,18 @@ def attempt(measure: Callable[..., dict], settings: dict) -> dict:
     start, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)  # numbers differ in the last digits between one thread and two
     try:
-        measured, error = measure(**settings), ""
+        measured = {name: _rounded(value) for name, value in measure(**settings).items()}
+        error = ""
     except Exception as failure:  # one run that fails must not end the others
         measured, error = {}, f"{type(failure).__name__}: {' '.join(str(failure).split())}"
     finally:
         torch.set_num_threads(threads)
     return _row(settings, measured, time.perf_counter() - start, error)
+
+
+def _rounded(value):
+    """Six digits of a number: as many as the table holds, so that memory and file agree."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _row(settings: dict, measured: dict, seconds: float, error: str) -> dict:
@@ -131,7 +137,7 @@ def summary(frame):
     settings = [c for c in settings if frame[c].nunique() > 1] or settings[:1]
     groups = frame[frame["error"] == ""].groupby(settings, sort=False)
     table = groups[measured].agg(["mean", "std"])
-    table.insert(0, "seeds", groups["seed"].nunique())
+    table.insert(0, ("seeds", ""), groups["seed"].nunique())
     return table
 
 
@@ -216,7 +222,7 @@ def _write(path: Path, rows: dict[str, dict], order) -> None:
     """All rows, those of this call first and in its order."""
     ordered = [rows[k] for k in dict.fromkeys([*order, *rows]) if k in rows]
     frame = _frame(ordered)
-    write_atomically(path, lambda p: frame.to_csv(p, index=False, float_format="%.6g"))
+    write_atomically(path, lambda p: frame.to_csv(p, index=False))
 
 
 def _describe(experiment: Experiment, path: Path, rows: dict[str, dict], seconds: float) -> None:

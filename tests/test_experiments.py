@@ -1,0 +1,237 @@
+"""Grids of runs: each once, on processes or a cluster, and nothing that was done is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+import netinv_lite as nil
+from grid import GRID
+from netinv_lite import experiments
+from netinv_lite.studies import EXPERIMENTS
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def grid(tmp_path, monkeypatch):
+    """The folder of the grid's traces; `grid.log()` counts the runs that were begun."""
+    monkeypatch.setenv("GRID", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parent)]))
+    get_reusable_executor().shutdown(wait=True)  # its processes have the $GRID of another test
+    return tmp_path
+
+
+def log(folder):
+    path = folder / "log"
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def run(folder, **settings):
+    return experiments.run(GRID, out=folder / "results", progress=False, **settings)
+
+
+def same(a, b):
+    a, b = (frame.drop(columns="seconds").reset_index(drop=True) for frame in (a, b))
+    pd.testing.assert_frame_equal(a, b, check_dtype=False, check_exact=True)
+    return True
+
+
+# ---- the table ------------------------------------------------------------------------------
+
+
+def test_a_row_for_every_run(grid):
+    table = run(grid)
+    assert list(table["seed"]) == [0, 1, 2] * 2 and list(table["power"]) == [1] * 3 + [2] * 3
+    assert list(table["value"]) == [0, 1, 2, 0, 1, 4] and (table["threads"] == 1).all()
+    assert (table["error"] == "").all() and table["run"].is_unique
+    about = json.loads((grid / "results" / "grid.json").read_text(encoding="utf-8"))
+    assert about["runs"] == 6 and about["failed"] == 0 and about["seeds"] == [0, 1, 2]
+    assert about["command"] == "python -m netinv_lite experiment grid"
+    assert about["torch"] == torch.__version__ and about["device"] and about["date"]
+    read = experiments.load_results("grid", grid / "results")
+    assert list(read["value"]) == list(table["value"]) and "error" not in read
+
+
+def test_what_is_done_is_skipped_and_the_rest_is_added(grid):
+    first = run(grid, seeds=[0, 1])
+    assert len(log(grid)) == 4
+    table = run(grid)
+    assert len(log(grid)) == 6 and len(table) == 6
+    assert same(first, table[table["seed"] < 2].reset_index(drop=True))
+    run(grid, seeds=[1])
+    assert len(log(grid)) == 6
+    assert len(experiments.load_results("grid", grid / "results")) == 6  # the others stay
+    run(grid, seeds=[1], fresh=True)
+    assert len(log(grid)) == 8
+
+
+def test_other_networks_are_another_result(grid, monkeypatch):
+    run(grid)
+    monkeypatch.setattr(experiments, "shipped", lambda: {"digits-judge": {"sha256": "other"}})
+    table = run(grid)
+    assert len(log(grid)) == 12 and len(experiments.load_results("grid", grid / "results")) == 6
+    assert table["weights"].nunique() == 1
+
+
+def test_runs_fail_one_by_one_and_are_tried_again(grid):
+    (grid / "fail").touch()
+    table = run(grid)
+    assert list(table["error"] != "") == [False, True, False] * 2
+    assert table["error"][1] == "ValueError: seed 1 is not to be had"
+    assert len(experiments.load_results("grid", grid / "results")) == 4
+    (grid / "fail").unlink()
+    table = run(grid)
+    assert (table["error"] == "").all() and len(log(grid)) == 8
+    assert same(table, run(grid, fresh=True))
+
+
+def test_a_summary_has_means_and_spreads(grid):
+    table = experiments.summary(run(grid))
+    assert table.index.tolist() == [1, 2]
+    assert table["value"]["mean"].tolist() == pytest.approx([1, 5 / 3])
+    assert table["value"]["std"].tolist() == pytest.approx([1, pd.Series([0.0, 1, 4]).std()])
+    assert table[("seeds", "")].tolist() == [3, 3]
+
+
+# ---- processes and clusters -----------------------------------------------------------------
+
+
+def test_two_processes_give_the_same_rows(grid):
+    alone = run(grid)
+    assert same(alone, run(grid, jobs=2, fresh=True))
+
+
+def test_a_killed_process_takes_no_other_run_with_it(grid):
+    (grid / "kill").touch()
+    table = run(grid, jobs=2)
+    lost = table["error"] != ""
+    assert list(table["seed"][lost]) == [1] and "worker was killed" in table["error"][lost].item()
+    (grid / "once").touch()
+    table = run(grid, jobs=2)  # killed once more, then it goes through
+    assert (table["error"] == "").all() and list(table["value"]) == [0, 1, 2, 0, 1, 4]
+
+
+SCRIPT = "from grid import GRID; from netinv_lite.experiments import run; run(GRID, out={!r})"
+
+
+def test_kill_9_loses_only_the_run_that_was_on(grid):
+    (grid / "slow").touch()
+    out = str(grid / "results")
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT.format(out)])
+    table = grid / "results" / "grid.csv"
+    wait(lambda: table.exists() and len(table.read_text(encoding="utf-8").splitlines()) > 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (grid / "slow").unlink()
+    begun = len(log(grid))
+    whole = run(grid)
+    assert begun < 6 and len(log(grid)) in (6, 7)  # the one that was on is done again
+    assert same(whole, run(grid, fresh=True))
+
+
+@pytest.fixture
+def scheduler(grid):
+    """A Dask scheduler with two worker processes: its address, and the workers."""
+    pytest.importorskip("distributed")
+    address = grid / "scheduler.json"
+    command = [sys.executable, "-m", "dask"]
+    here = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(address)]
+    processes = [subprocess.Popen([*command, "scheduler", "--port", "0", *here])]
+    try:
+        wait(address.exists)
+        workers = [subprocess.Popen([*command, "worker", *here, "--nthreads", "1", "--no-nanny",
+                                     "--local-directory", str(grid / f"worker-{i}")])
+                   for i in range(2)]  # fmt: skip
+        processes += workers
+        yield json.loads(address.read_text(encoding="utf-8"))["address"], workers
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def wait(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_cluster_gives_the_same_rows_though_a_worker_dies(grid, scheduler):
+    address, workers = scheduler
+    alone = run(grid, seeds=range(6))
+    (grid / "slow").touch()
+    (grid / "log").unlink()
+    killer = subprocess.Popen([sys.executable, "-c", (
+        "import os, sys, time\n"
+        "while not (os.path.exists(sys.argv[1]) and len(open(sys.argv[1]).readlines()) > 4):\n"
+        "    time.sleep(.02)\n"
+        "os.kill(int(sys.argv[2]), 9)"), str(grid / "log"), str(workers[0].pid)])  # fmt: skip
+    table = run(grid, seeds=range(6), cluster=address, fresh=True)
+    assert killer.wait(timeout=60) == 0 and workers[0].wait(timeout=60) != 0
+    assert workers[1].poll() is None  # one worker did the rest
+    assert same(alone, table)
+
+
+def test_no_scheduler_at_the_address(grid, monkeypatch):
+    pytest.importorskip("distributed")
+    with pytest.raises(ConnectionError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
+        run(grid, cluster="tcp://127.0.0.1:9")
+
+
+# ---- what can go wrong ----------------------------------------------------------------------
+
+
+def test_results_that_are_not_there_name_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m netinv_lite experiment losses"):
+        experiments.load_results("losses", tmp_path)
+
+
+def test_a_folder_that_cannot_be_written(grid):
+    (grid / "results").write_text("", encoding="utf-8")
+    with pytest.raises(OSError, match="Cannot write"):
+        run(grid)
+    assert log(grid) == []
+
+
+def test_a_table_of_something_else_is_not_overwritten(grid):
+    path = grid / "results" / "grid.csv"
+    path.parent.mkdir()
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="is not a table of runs"):
+        run(grid)
+    assert path.read_text(encoding="utf-8") == "a,b\n1,2\n"
+
+
+# ---- the studies of the book ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_runs_of_a_study_are_all_different(name):
+    study = EXPERIMENTS[name]
+    runs = study.settings(study.datasets, study.seeds)
+    assert len({experiments.key(settings) for settings in runs}) == len(runs) >= 18
+    assert {settings["dataset"] for settings in runs} == set(study.datasets)
+    assert len(study.seeds) >= 3
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_a_study_measures_what_the_book_prints(monkeypatch):
+    monkeypatch.setattr(nil.studies, "PRESETS", {
+        name: (loss, nil.InversionConfig(steps=3, batch_size=16, width=8))
+        for name, (loss, _) in nil.PRESETS.items()})  # fmt: skip
+    row = nil.studies.losses("digits", 0, "cosine by class")
+    real = nil.studies.datasets("digits", 0, "plain", "real")
+    noise = nil.studies.datasets("digits", 0, "-robust", "noise")
+    assert set(row) == set(real) == set(noise)
+    assert real["judge"] > 0.95 and real["excess_vendi"] == pytest.approx(1)
+    assert real["coverage"] == 1 and noise["judge"] < 0.3
