@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from .classifiers import CNN, MLP, ResNet, ViT, load_classifier, load_judge
+from .classifiers import CNN, MLP, VGG, ResNet, ViT, load_classifier, load_judge, load_referee
 from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorMatrix
 from .data import ImageData, load_data
 from .generator import Generator

@@ -156,6 +156,7 @@ def _fit(commands) -> None:
     kind = p.add_mutually_exclusive_group()
     kind.add_argument("--robust", action="store_true", help="the adversarially trained variant")
     kind.add_argument("--judge", action="store_true", help="the judge of that data set")
+    kind.add_argument("--referee", action="store_true", help="its second judge, for reporting")
     p.add_argument("--out", default="weights", metavar="FOLDER",
                    help="where NAME.safetensors and NAME.json go (default: weights)")  # fmt: skip
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's")

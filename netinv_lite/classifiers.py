@@ -109,6 +109,29 @@ class ResNet(nn.Module):
         return self.head(self.layers(x))
 
 
+class VGG(nn.Module):
+    """Pairs of 3x3 convolutions, each pair before a max pooling, and a hidden layer: the referees.
+
+    Batch normalisation, leaky ReLU and dropout as in `CNN`, and nothing else of it.
+    x (B,C,H,W) -> logits (B,K).
+    """
+
+    def __init__(self, image_shape=(1, 28, 28), num_classes=10, widths=(16, 32, 64), dropout=0.25):
+        super().__init__()
+        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        layers, (c, h, w) = [], image_shape
+        for width in widths:
+            layers += [_conv(c, width, 3, 1), _conv(width, width, 3, 1), nn.MaxPool2d(2)]
+            layers += [nn.Dropout(dropout)]
+            c, h, w = width, h // 2, w // 2
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.hidden = nn.Sequential(nn.Linear(c * h * w, 128), nn.LeakyReLU(0.2))
+        self.head = nn.Linear(128, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.hidden(self.layers(x)))
+
+
 class ViT(nn.Module):
     """A small vision transformer: patches of `patch` pixels, `depth` layers, mean of the tokens."""
 
@@ -135,7 +158,8 @@ class ViT(nn.Module):
         return self.head(self.norm(self.encoder(tokens + self.position)).mean(1))
 
 
-ARCHITECTURES = {cls.__name__: cls for cls in (CNN, MLP, ResNet, ViT)}
+ARCHITECTURES = {cls.__name__: cls for cls in (CNN, MLP, ResNet, VGG, ViT)}
+INDEPENDENT = ("-judge", "-referee")  # networks that are never inverted, by the end of their name
 
 
 def shipped() -> dict[str, dict]:
@@ -156,7 +180,7 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
     """
     if Path(name).suffix:
         return _load(Path(name), device)
-    known = [key for key in shipped() if not key.endswith("-judge")]
+    known = [key for key in shipped() if not key.endswith(INDEPENDENT)]
     check_name(name, known, "classifier")
     return _load(SHIPPED / "weights" / f"{name}.safetensors", device)
 
@@ -166,10 +190,22 @@ def load_judge(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn
 
     "mnist-robust" has the judge of "mnist". Errors as in `load_classifier`.
     """
-    name = str(name).removesuffix("-robust").removesuffix("-judge")
-    known = [key.removesuffix("-judge") for key in shipped() if key.endswith("-judge")]
-    check_name(name, known, "judge")
-    return _load(SHIPPED / "weights" / f"{name}-judge.safetensors", device)
+    return _independent(name, "judge", device)
+
+
+def load_referee(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn.Module:
+    """A second judge, of a third architecture, kept for reporting: no setting was chosen by it.
+
+    Names and errors as in `load_judge`.
+    """
+    return _independent(name, "referee", device)
+
+
+def _independent(name: str, role: str, device) -> nn.Module:
+    name = str(name).removesuffix("-robust").removesuffix(f"-{role}")
+    known = [key.removesuffix(f"-{role}") for key in shipped() if key.endswith(f"-{role}")]
+    check_name(name, known, role)
+    return _load(SHIPPED / "weights" / f"{name}-{role}.safetensors", device)
 
 
 def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:

@@ -192,7 +192,7 @@ def fit(args: Namespace) -> int:
     """Train a network of the book by its recipe, resuming where a stopped run left off."""
     from .shipping import RECIPES, checkpoint_of, fit_shipped
 
-    kind = "robust" if args.robust else "judge" if args.judge else ""
+    kind = next((k for k in ("robust", "judge", "referee") if getattr(args, k)), "")
     name = args.name if not kind or args.name.endswith(f"-{kind}") else f"{args.name}-{kind}"
     check_name(name, RECIPES, "recipe")
     target = Path(args.out) / f"{name}.safetensors"

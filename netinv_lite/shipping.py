@@ -15,26 +15,32 @@ from .weights import versions
 
 GREY, COLOUR = {"widths": (32, 64, 128)}, {"widths": (64, 128, 192, 128)}
 JUDGE_GREY, JUDGE_COLOUR = {"widths": (16, 32, 64, 96)}, {"widths": (32, 64, 128, 192)}
+REFEREE_COLOUR = {"widths": (32, 64, 128)}
 
 # name -> (architecture, its arguments, seed, how it is trained)
 RECIPES = {
     "digits": ("CNN", GREY, 0, FitConfig(60, shift=1)),
     "digits-robust": ("CNN", GREY, 0, FitConfig(60, shift=1, eps=3.0)),
     "digits-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(60, shift=2, rotate=10, scale=0.1)),
+    "digits-referee": ("VGG", {}, 2000, FitConfig(60, shift=2, rotate=10, scale=0.1)),
     "mnist": ("CNN", GREY, 0, FitConfig(10, shift=1)),
     "mnist-robust": ("CNN", GREY, 0, FitConfig(8, shift=1, eps=4.0)),
     "mnist-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(5, shift=2, rotate=10, scale=0.1)),
+    "mnist-referee": ("VGG", {}, 2000, FitConfig(5, shift=2, rotate=10, scale=0.1)),
     "fashion_mnist": ("CNN", GREY, 0, FitConfig(14, shift=1, flip=True)),
     "fashion_mnist-robust": ("CNN", GREY, 0, FitConfig(8, flip=True, eps=3.0)),
     "fashion_mnist-judge": ("ResNet", JUDGE_GREY, 1000,
                             FitConfig(8, shift=2, scale=0.1, flip=True)),
+    "fashion_mnist-referee": ("VGG", {}, 2000, FitConfig(6, shift=1, scale=0.1, flip=True)),
     "svhn": ("CNN", COLOUR, 0, FitConfig(30, shift=2, rotate=10, scale=0.1)),
     "svhn-robust": ("CNN", COLOUR, 0, FitConfig(12, shift=2, eps=1.0)),
     "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
+    "svhn-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
     "cifar10": ("CNN", COLOUR, 0, FitConfig(30, shift=3, flip=True)),
     "cifar10-robust": ("CNN", {**COLOUR, "dropout": 0.1}, 0,
                        FitConfig(18, shift=2, flip=True, eps=1.0)),
     "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(12, shift=4, flip=True)),
+    "cifar10-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(12, shift=3, flip=True)),
 }  # fmt: skip
 TEST_SETS = {
     "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",
