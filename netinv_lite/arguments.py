@@ -20,6 +20,7 @@ CONFIG_HELP = {
     "latent_dim": "size of the latent z",
     "width": "channels of the generator",
     "dropout": "dropout of the generator",
+    "modulation": "how strongly z scales and shifts the generator's channels",
     "scale": "s in v = softmax(s N(0,I)): small is soft, large is one-hot",
     "start": "brightness of the first images, 0 to 1 (default: mid-grey; readable: 0.02)",
 }

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from .conditioning import Condition, Label, hot_matrix
 
-MODULATION = 20.0  # z's say over the channels; near 1 the images of a class hardly differ
-
 
 class Generator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
@@ -26,13 +24,13 @@ class Generator(nn.Module):
 
     def __init__(
         self, image_shape, conditioning: Label, *, input_range=(-1.0, 1.0), latent_dim: int = 64,
-        width: int = 24, dropout: float = 0.1, start: float | None = None,
+        width: int = 24, dropout: float = 0.1, start: float | None = None, modulation: float = 20.0,
     ):  # fmt: skip
         super().__init__()
         C, H, W = image_shape
         K = conditioning.num_classes
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
-        self.latent_dim, self.width = latent_dim, width
+        self.latent_dim, self.width, self.modulation = latent_dim, width, modulation
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
         half = (math.ceil(H / 2), math.ceil(W / 2))
         self.grid = g, h = tuple(_grid(K, side) for side in half)
@@ -53,7 +51,7 @@ class Generator(nn.Module):
         self.modulate = nn.Linear(latent_dim + hidden, 2 * width)
         self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
         with torch.no_grad():  # the first images stay near their bias, whatever z says
-            self.to_pixels.weight.div_(MODULATION)
+            self.to_pixels.weight.div_(max(modulation, 1.0))
         if start is not None:
             nn.init.constant_(self.to_pixels.bias, math.atanh(min(max(2 * start - 1, -0.99), 0.99)))
         self.to(memory_format=torch.channels_last)  # convolutions on a CPU run a quarter faster
@@ -66,7 +64,7 @@ class Generator(nn.Module):
         h = h.contiguous(memory_format=torch.channels_last)  # here, where it is small
         for size, stage in zip(self.sizes, self.stages, strict=True):
             h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
-        scale, shift = (MODULATION * self.modulate(z))[:, :, None, None].chunk(2, 1)
+        scale, shift = (self.modulation * self.modulate(z))[:, :, None, None].chunk(2, 1)
         h = torch.addcmul(shift, h, 1 + scale)  # (B, width, ⌈H/2⌉, ⌈W/2⌉)
         h = smooth(F.pixel_shuffle(self.to_pixels(h), 2))  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
         low, high = self.input_range

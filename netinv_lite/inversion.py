@@ -24,7 +24,8 @@ class InversionConfig:
     """How the generator is built and trained.
 
     `scale` is the s of v = softmax(s·N(0,I)); `start` the brightness of the first images as a
-    fraction of the input range (None: mid-grey noise).
+    fraction of the input range (None: mid-grey noise); `modulation` the say of z over the
+    generator's channels: less makes the images of a class more alike, and nearer to a soft target.
     """
 
     steps: int = 400
@@ -35,6 +36,7 @@ class InversionConfig:
     dropout: float = 0.1
     scale: float = 10.0
     start: float | None = None
+    modulation: float = 20.0
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "latent_dim", "width"):
@@ -45,6 +47,8 @@ class InversionConfig:
         if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
             raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
                              f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
+        if not 0 <= self.modulation < float("inf"):
+            raise ValueError(f"modulation={self.modulation} must be finite and not negative.")
         if self.start is not None and not 0 <= self.start <= 1:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
 
@@ -270,7 +274,8 @@ def invert_many(
 
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
     return Generator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
-                     width=config.width, dropout=config.dropout, start=config.start)  # fmt: skip
+                     width=config.width, dropout=config.dropout, start=config.start,
+                     modulation=config.modulation)  # fmt: skip
 
 
 def _hardened(v: Tensor) -> Tensor:
