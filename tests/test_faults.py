@@ -128,6 +128,7 @@ faults = {
     "lr=0, scale=2 must be positive": lambda: nil.InversionConfig(lr=0, scale=2),
     "lr=nan, scale=2 must be positive": lambda: nil.InversionConfig(lr=float("nan"), scale=2),
     "scale=-1 must be positive": lambda: nil.InversionConfig(scale=-1),
+    "modulation=-1 must be finite": lambda: nil.InversionConfig(modulation=-1),
     "dropout=1 lie in [0, 1)": lambda: nil.InversionConfig(dropout=1),
     "start=1.5: a fraction of the input range": lambda: nil.InversionConfig(start=1.5),
     "patch=5 does not divide the image, 12x12": lambda: nil.ViT((1, 12, 12), 4, patch=5),

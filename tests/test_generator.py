@@ -72,6 +72,30 @@ def test_the_class_enters_where_the_scheme_says(name):
     assert by_matrix == (name in ("matrix", "vector-matrix"))
 
 
+def test_modulation_is_the_say_of_z():
+    def spread(modulation):
+        generator = make((1, 12, 12), 5, dropout=0.0, modulation=modulation)
+        z, condition = batch(generator, 5, n=64)
+        same = nil.Condition(condition.v[:1].expand(64, -1), condition.y[:1].expand(64, -1))
+        x = generator(z, same)  # the pixels' spread about their mean image, by their own scale
+        return (x.std(0).mean() / x.std()).item()
+
+    assert spread(0.0) < spread(20.0)
+    generator = make((1, 12, 12), 5, modulation=0.0)
+    (generator(*batch(generator, 5))).sum().backward()
+    assert not generator.modulate.weight.grad.any()
+
+
+def test_every_place_knows_the_class_by_the_matrix_alone():
+    generator = make((1, 28, 28), 10, "matrix", dropout=0.0).eval()
+    z, y = torch.zeros(10, 64), torch.eye(10)
+    h = generator.joined(torch.zeros(10, generator.lifted, 10, 10), nil.Condition(y, y))
+    read = h[:, generator.lifted : -1]  # what is read from M; (10, read, 10, 10)
+    differ = (read[:, None] - read).abs().amax(2)  # (10, 10, 10, 10): classes, classes, places
+    assert (differ.flatten(2).amin(2) + torch.eye(10) > 1e-4).all()
+    assert len(torch.unique(generator(z, nil.Condition(y, y)), dim=0)) == 10
+
+
 def test_the_hot_matrix_joins_at_k_by_k_where_the_image_allows_it():
     generator = make((1, 28, 28), 10)
     k = torch.arange(10)
