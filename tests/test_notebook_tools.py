@@ -161,8 +161,9 @@ COST = {"seconds": 84.0, "cpu_seconds": 80.0, "memory_mb": 810, "threads": 1}
 
 def test_the_cost_reads_well():
     assert execute.cost_text(COST) == (
-        "1.4 minutes on 2 CPU cores (measured with 1 thread), 0.9 GB of memory"
+        "1.3 minutes on 2 CPU cores (measured with 1 thread), 0.9 GB of memory"
     )
+    assert execute.needed({**COST, "seconds": 240.0}) == 80.0  # other programs were on
     quick = {**COST, "seconds": 9.0, "threads": 2}
     assert execute.cost_text(quick).startswith("less than half a minute on 2 CPU cores")
     assert "2 threads" in execute.cost_text(quick)

@@ -84,7 +84,7 @@ def forget_cost(notebook):
 
 
 def slow(notebook):
-    notebook.metadata.netinv.cost["seconds"] = 999.0
+    notebook.metadata.netinv.cost.update(seconds=999.0, cpu_seconds=999.0)
     execute.fill_cost(notebook, dict(notebook.metadata.netinv.cost))
 
 

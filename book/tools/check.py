@@ -16,7 +16,7 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from execute import SIZE_LIMIT, WIDGET, chapters, cost_text
+from execute import SIZE_LIMIT, WIDGET, chapters, cost_text, needed
 
 LINES = 25  # of a code cell
 SECONDS = 180  # of a chapter
@@ -69,8 +69,8 @@ def opening(notebook, path):
         yield "no measured cost; run book/tools/execute.py"
     elif f"<!-- cost -->{cost_text(cost)}<!-- /cost -->" not in first.source:
         yield f"the first cell does not give the measured cost, {cost_text(cost)}"
-    elif cost["seconds"] > SECONDS:
-        yield f"took {cost['seconds']} s; a chapter may take {SECONDS}"
+    elif needed(cost) > SECONDS:
+        yield f"took {needed(cost)} s; a chapter may take {SECONDS}"
     code = code_cells(notebook)
     setups = [cell for cell in code if "setup" in tags(cell)]
     if len(setups) != 1 or setups != code[:1]:

@@ -223,9 +223,14 @@ def settled(new: dict, old: dict | None) -> dict:
     return dict(old) if same else new
 
 
+def needed(cost: dict) -> float:
+    """Seconds by the clock or, where other programs held the machine up, of the processor."""
+    return min(cost["seconds"], cost["cpu_seconds"])
+
+
 def cost_text(cost: dict) -> str:
     """For a reader: `1.4 minutes on 2 CPU cores (measured with 1 thread), 0.9 GB of memory`."""
-    minutes = round(cost["seconds"] / 60, 1)
+    minutes = round(needed(cost) / 60, 1)
     time_text = f"{minutes} minutes" if minutes > 0.5 else "less than half a minute"
     threads = f"{cost['threads']} thread{'s' * (cost['threads'] > 1)}"
     memory = math.ceil(cost["memory_mb"] / 100) / 10
