@@ -107,6 +107,7 @@ BREAKS = {
     "set-up compared": (set_tags(0, "setup"), "set-up cell is not tagged"),
     "not run": (lambda n: cells(n)[2].update(execution_count=None), "execution counts"),
     "out of order": (lambda n: cells(n)[2].update(execution_count=9), "execution counts"),
+    "edited": (set_source(2, 'print("the sum is", 2)'), "not the code that gave its outputs"),
     "error": (set_outputs(2, ERROR), "stored error"),
     "stderr": (set_outputs(2, stream("careful\n", "stderr")), "on stderr: 'careful'"),
     "warning": (set_outputs(2, stream("x.py: UserWarning: old\n")), "stored warning"),
@@ -170,6 +171,12 @@ def test_a_progress_bar_on_stderr_is_no_warning(tmp_path):
     notebook = stored_chapter()
     bar = "invert: 100%|████████| 400/400 [00:05<00:00, 75.12step/s]\n"
     set_outputs(2, stream(bar, "stderr"))(notebook)
+    assert check.complaints(save(notebook, tmp_path)) == []
+
+
+def test_another_address_in_the_set_up_cell_is_no_edit(tmp_path):
+    notebook = stored_chapter()
+    cells(notebook)[0].source += "\nADDRESS = 'https://example.org/book'"
     assert check.complaints(save(notebook, tmp_path)) == []
 
 

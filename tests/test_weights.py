@@ -13,15 +13,22 @@ from safetensors.torch import save_file
 import netinv_lite as nil
 from helpers import Own, assert_same, seeded, tiny_cnn
 from netinv_lite import weights
-from netinv_lite.classifiers import load_classifier, load_judge, save_classifier, shipped
+from netinv_lite.classifiers import (
+    load_classifier,
+    load_judge,
+    load_referee,
+    save_classifier,
+    shipped,
+)
 from netinv_lite.training import accuracy
 
 NAMES = sorted(shipped())
-DIGITS = ["digits", "digits-judge", "digits-robust"]
+DIGITS = ["digits", "digits-judge", "digits-referee", "digits-robust"]
 
 
 def load(name):
-    return load_judge(name) if name.endswith("-judge") else load_classifier(name)
+    loaders = {"judge": load_judge, "referee": load_referee}
+    return loaders.get(name.rpartition("-")[2], load_classifier)(name)
 
 
 # ---- what ships -------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ def stored_chapter():
     execute.tidy(notebook)
     cost = {"seconds": 61.0, "cpu_seconds": 60.0, "memory_mb": 312, "threads": 1}
     execute.fill_cost(notebook, cost)
+    notebook.metadata.netinv.code = execute.code_digest(notebook)
     return notebook
 
 

@@ -16,7 +16,7 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from execute import SIZE_LIMIT, WIDGET, chapters, cost_text, needed
+from execute import SIZE_LIMIT, WIDGET, chapters, code_digest, cost_text, needed
 
 LINES = 25  # of a code cell
 SECONDS = 180  # of a chapter
@@ -84,6 +84,8 @@ def order(notebook, path):
     counts = [cell.execution_count for cell in code_cells(notebook)]
     if counts != list(range(1, len(counts) + 1)):
         yield f"execution counts are {counts}, not 1 to {len(counts)}"
+    if notebook.metadata.get("netinv", {}).get("code") != code_digest(notebook):
+        yield "its code is not the code that gave its outputs; run book/tools/execute.py"
 
 
 def faults(notebook, path):

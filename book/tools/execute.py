@@ -237,6 +237,16 @@ def cost_text(cost: dict) -> str:
     return f"{time_text} on 2 CPU cores (measured with {threads}), {memory} GB of memory"
 
 
+def code_digest(notebook) -> str:
+    """SHA-256 of the code that ran; without the set-up cell, whose address may change alone."""
+    ran = [
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])
+    ]
+    return hashlib.sha256("\0".join(ran).encode()).hexdigest()
+
+
 def fill_cost(notebook, cost: dict) -> None:
     """Record `cost` in the notebook's metadata and in the comment pair of its first cell."""
     first = notebook.cells[0]
@@ -279,6 +289,7 @@ def execute(path: Path, *, threads: int = 1, timeout: int = 600) -> dict:
         cost = run(notebook, path.parent, env=env, timeout=timeout)
     tidy(notebook)
     fill_cost(notebook, {**cost, "threads": threads})
+    notebook.metadata["netinv"]["code"] = code_digest(notebook)
     write(notebook, path)
     return cost
 
