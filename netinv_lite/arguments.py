@@ -21,6 +21,7 @@ CONFIG_HELP = {
     "width": "channels of the generator",
     "dropout": "dropout of the generator",
     "modulation": "how strongly z scales and shifts the generator's channels",
+    "deformation": "how far every image is bent at random, in halves of its side",
     "scale": "s in v = softmax(s N(0,I)): small is soft, large is one-hot",
     "start": "brightness of the first images, 0 to 1 (default: mid-grey; readable: 0.02)",
 }

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from .conditioning import Condition, Label, hot_matrix
 
+FIELD = 3  # the field that deforms an image has FIELD x FIELD free vectors
+
 
 class Generator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
@@ -19,18 +21,21 @@ class Generator(nn.Module):
     the others, so that every place knows the class. 3x3 convolutions carry them to half the image
     size, where z scales and shifts each channel; a pixel shuffle doubles that, and a binomial
     filter takes away the checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
+    With a `deformation` d > 0 the image is bent by a smooth random field, see `deformed`.
     Source: Suhail & Sethi, section 2, in a leaner form; the scaling is FiLM, Perez et al. 2018.
     """
 
     def __init__(
         self, image_shape, conditioning: Label, *, input_range=(-1.0, 1.0), latent_dim: int = 64,
         width: int = 24, dropout: float = 0.1, start: float | None = None, modulation: float = 20.0,
+        deformation: float = 0.0,
     ):  # fmt: skip
         super().__init__()
         C, H, W = image_shape
         K = conditioning.num_classes
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
         self.latent_dim, self.width, self.modulation = latent_dim, width, modulation
+        self.deformation = deformation
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
         half = (math.ceil(H / 2), math.ceil(W / 2))
         self.grid = g, h = tuple(_grid(K, side) for side in half)
@@ -57,6 +62,7 @@ class Generator(nn.Module):
         self.to(memory_format=torch.channels_last)  # convolutions on a CPU run a quarter faster
 
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
+        latent = z
         if self.use_vector:
             z = torch.cat([z, self.embedded(condition.v)], 1)  # (B, Z + hidden)
         h = self.lift(z).view(-1, self.lifted, *self.grid)  # (B, lifted, g, h)
@@ -69,7 +75,8 @@ class Generator(nn.Module):
         h = smooth(F.pixel_shuffle(self.to_pixels(h), 2))  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
         low, high = self.input_range
         _, H, W = self.image_shape
-        return low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
+        x = low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
+        return deformed(x, latent, self.deformation) if self.deformation else x
 
     def embedded(self, v: Tensor) -> Tensor:
         """What joins z (B, hidden); √K gives a certain v unit mean square, as z has."""
@@ -108,6 +115,22 @@ def smooth(h: Tensor) -> Tensor:
         h = h[..., 1:, :] + h[..., :-1, :]
         h = h[..., 1:] + h[..., :-1]
     return h / 16
+
+
+def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
+    """x(p) -> x(p + d·u_z(p)) with a smooth field u; (B,C,H,W), z (B,Z) -> (B,C,H,W).
+
+    p runs over [-1, 1]² and d is the `strength`. u is the bicubic interpolation of 3x3 vectors
+    from N(0, I), the last 18 numbers of z: shifts, turns, slants, stretches and bends. A class
+    survives them as long as they are small, whatever the data. Source: Simard et al. 2003, who
+    deform training images; here the generator draws so that its images may be deformed.
+    """
+    u = z[:, -2 * FIELD**2 :].view(-1, 2, FIELD, FIELD)
+    u = F.interpolate(u, size=x.shape[-2:], mode="bicubic", align_corners=True)
+    identity = torch.eye(2, 3, dtype=x.dtype, device=x.device).expand(len(x), 2, 3)
+    p = F.affine_grid(identity, x.shape, align_corners=False)  # (B, H, W, 2)
+    p = p + strength * u.permute(0, 2, 3, 1)
+    return F.grid_sample(x, p, padding_mode="border", align_corners=False)
 
 
 def _stage(channels: int, width: int, dropout: float) -> nn.Sequential:

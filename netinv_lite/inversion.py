@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
 from .data import check_name
-from .generator import Generator
+from .generator import FIELD, Generator
 from .loop import Loop
 from .losses import InversionLoss
 from .probe import Tap, dtype_of, frozen, on_device, pick_device, probe_logits, signature
@@ -26,6 +26,7 @@ class InversionConfig:
     `scale` is the s of v = softmax(s·N(0,I)); `start` the brightness of the first images as a
     fraction of the input range (None: mid-grey noise); `modulation` the say of z over the
     generator's channels: less makes the images of a class more alike, and nearer to a soft target.
+    `deformation` bends every image at random (.15: by a seventh of half its side, typically).
     """
 
     steps: int = 400
@@ -37,6 +38,7 @@ class InversionConfig:
     scale: float = 10.0
     start: float | None = None
     modulation: float = 20.0
+    deformation: float = 0.0
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "latent_dim", "width"):
@@ -49,6 +51,9 @@ class InversionConfig:
                              f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
         if not 0 <= self.modulation < float("inf"):
             raise ValueError(f"modulation={self.modulation} must be finite and not negative.")
+        if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
+            raise ValueError(f"deformation={self.deformation} must lie in [0, 1], and needs a "
+                             f"latent_dim of at least {2 * FIELD**2}.")  # fmt: skip
         if self.start is not None and not 0 <= self.start <= 1:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
 
@@ -275,7 +280,7 @@ def invert_many(
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
     return Generator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
                      width=config.width, dropout=config.dropout, start=config.start,
-                     modulation=config.modulation)  # fmt: skip
+                     modulation=config.modulation, deformation=config.deformation)  # fmt: skip
 
 
 def _hardened(v: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import netinv_lite as nil
 from helpers import SCHEMES, assert_same, seeded
 from netinv_lite.conditioning import hot_matrix, one_hot, scheme
-from netinv_lite.generator import smooth
+from netinv_lite.generator import deformed, smooth
 
 
 def make(shape, K, name="vector-matrix", seed=0, **settings):
@@ -156,3 +156,28 @@ def test_the_last_filter_is_the_binomial_one_and_keeps_no_checkerboard():
     torch.testing.assert_close(smooth(h), expected)
     checkerboard = (torch.arange(8)[:, None] + torch.arange(8)).remainder(2).mul(2.0) - 1
     assert smooth(checkerboard[None, None])[..., 1:-1, 1:-1].abs().max() < 1e-6
+
+
+def test_a_field_of_zeros_leaves_the_image_as_it_is():
+    x = torch.rand(2, 3, 9, 14, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(deformed(x, torch.zeros(2, 18), 0.3), x, atol=1e-5)
+
+
+def test_equal_vectors_shift_the_image_by_so_many_pixels():
+    x = torch.zeros(1, 1, 8, 16)
+    x[0, 0, 3, 9] = 1
+    z = torch.cat([torch.full((1, 9), 0.25), torch.full((1, 9), -0.5)], 1)  # x, then y
+    moved = deformed(x, z, 0.5)  # reads 0.125 of 8 pixels to the right, 0.25 of 4 upwards
+    assert moved[0, 0, 4, 8] == pytest.approx(1, abs=1e-4)
+    assert moved.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_deformation_bends_each_image_its_own_way_and_passes_gradients():
+    plain = make((1, 28, 28), 10)
+    bent = make((1, 28, 28), 10, deformation=0.1)
+    z, condition = batch(plain, 10)
+    with torch.no_grad():
+        x, y = plain.eval()(z, condition), bent.eval()(z, condition)
+    assert torch.allclose(deformed(x, z, 0.1), y) and not torch.allclose(x, y, atol=1e-3)
+    bent.train()(z, condition).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in bent.parameters())
