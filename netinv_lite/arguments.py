@@ -21,9 +21,9 @@ CONFIG_HELP = {
     "width": "channels of the generator",
     "dropout": "dropout of the generator",
     "modulation": "how strongly z scales and shifts the generator's channels",
-    "deformation": "how far every image is bent at random, in halves of its side",
+    "deformation": "how far each image is bent at random, in halves of its side",
     "scale": "s in v = softmax(s N(0,I)): small is soft, large is one-hot",
-    "start": "brightness of the first images, 0 to 1 (default: mid-grey; readable: 0.02)",
+    "start": "brightness of the first images, 0 to 1 (default: mid-grey; bold, readable: 0.02)",
 }
 EXAMPLES = f"""examples:
   {PROGRAM} invert mnist --out grid.png --save g.safetensors

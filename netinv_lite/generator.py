@@ -118,14 +118,16 @@ def smooth(h: Tensor) -> Tensor:
 
 
 def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
-    """x(p) -> x(p + d·u_z(p)) with a smooth field u; (B,C,H,W), z (B,Z) -> (B,C,H,W).
+    """x(p) -> x(p + d·u_z(p)) with a smooth random field u; (B,C,H,W), z (B,Z) -> (B,C,H,W).
 
     p runs over [-1, 1]² and d is the `strength`. u is the bicubic interpolation of 3x3 vectors
-    from N(0, I), the last 18 numbers of z: shifts, turns, slants, stretches and bends. A class
-    survives them as long as they are small, whatever the data. Source: Simard et al. 2003, who
-    deform training images; here the generator draws so that its images may be deformed.
+    whose entries are uniform with variance 1: the last 18 numbers of z ~ N(0, I), each through its
+    distribution function, so that no field is far out. Shifts, turns, slants, stretches and bends
+    in one. A class survives them as long as they are small, whatever the data.
+    Source: Simard et al. 2003, who deform training images.
     """
-    u = z[:, -2 * FIELD**2 :].view(-1, 2, FIELD, FIELD)
+    u = math.sqrt(3) * torch.erf(z[:, -2 * FIELD**2 :] / math.sqrt(2))
+    u = u.view(-1, 2, FIELD, FIELD)
     u = F.interpolate(u, size=x.shape[-2:], mode="bicubic", align_corners=True)
     identity = torch.eye(2, 3, dtype=x.dtype, device=x.device).expand(len(x), 2, 3)
     p = F.affine_grid(identity, x.shape, align_corners=False)  # (B, H, W, 2)

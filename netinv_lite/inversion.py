@@ -58,13 +58,16 @@ class InversionConfig:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
 
 
+_FAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15)
 PRESETS = {
     "paper": (InversionLoss(), InversionConfig()),
+    # Two changes: from the background, and far past the boundary.
+    "bold": (_FAR, InversionConfig(steps=500, start=0.02)),
+    # A third: what is drawn must bear being bent. A slower z then loses no class.
     "readable": (
-        InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15),
-        InversionConfig(steps=500, start=0.02),
+        _FAR, InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2),
     ),
-}
+}  # fmt: skip
 
 
 class Inversion:
@@ -228,7 +231,7 @@ def invert(
         default to its attributes `image_shape` and `input_range`, else (0, 1); K is measured.
     conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
         `SoftTargets(K, v)`.
-    loss, config: default to those of `preset`, "paper" or "readable".
+    loss, config: default to those of `preset`, "paper", "bold" or "readable".
     features: name of the module whose output is f (default: the input of the last linear layer).
     on_step: called as on_step(step, row, inversion) after every step; `row` is that step's history.
     checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.

@@ -3,81 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
 from itertools import product
 
-import torch
-from torch import Tensor
-
-from . import metrics
-from .classifiers import load_classifier, load_judge
-from .data import load_data
+from .classifiers import load_classifier
 from .experiments import Experiment
-from .inversion import PRESETS, Inversion, invert
+from .front import front
+from .front import settings as _front
 from .losses import TERMS
+from .quality import inverted, measured, quality, real_images, reference
 
-PER_CLASS = 100
+__all__ = ["EXPERIMENTS", "quality", "real_images"]
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
 DIVERSITY = {"off": {}, "cosine": {"cosine": 1.0}, "class": {"class_cosine": 1.0}}
-
-
-def quality(images: Tensor, labels: Tensor, classifier, dataset: str) -> dict[str, float]:
-    """What every table of the book says of images: who reads them, how sure, how varied."""
-    judge = load_judge(dataset)
-    f, own = metrics.features(judge, images), metrics.features(classifier, images)
-    real, real_labels = real_features(dataset)
-    low = classifier.input_range[0]
-    return {
-        "accuracy": metrics.inversion_accuracy(classifier, images, labels),
-        "judge": metrics.judge_accuracy(judge, images, labels),
-        "confidence": metrics.confidence(classifier, images, labels),
-        "intra_cosine": metrics.intra_class_cosine(own, labels),
-        "inter_cosine": metrics.inter_class_cosine(own, labels),
-        "vendi_pixels": metrics.vendi_by_class(images - low + 1e-6, labels),
-        "vendi_judge": metrics.vendi_by_class(f, labels),
-        "excess_vendi": metrics.excess_vendi(f, real, labels, real_labels),
-        **metrics.prdc(real, f),
-    }
-
-
-@lru_cache(maxsize=8)
-def real_images(dataset: str, per_class: int = PER_CLASS) -> tuple[Tensor, Tensor]:
-    """The first images of each class that no network was trained on, class-major; the ceiling.
-
-    A class with fewer images in the test set (svhn, digits) gives what it has.
-    """
-    data = load_data(dataset)
-    rows = [(data.y_test == c).nonzero().flatten()[:per_class] for c in range(len(data.classes))]
-    rows = torch.cat(rows)
-    return data.x_test[rows], data.y_test[rows]
-
-
-@lru_cache(maxsize=8)
-def real_features(dataset: str) -> tuple[Tensor, Tensor]:
-    """What the judge makes of `real_images`: features and labels."""
-    images, labels = real_images(dataset)
-    return metrics.features(load_judge(dataset), images), labels
-
-
-def inverted(
-    dataset: str, seed: int, network: str = "", preset: str = "paper",
-    conditioning: str = "vector-matrix", **settings,
-) -> Inversion:  # fmt: skip
-    """An inversion of `<dataset><network>`: settings named as in the loss or the config."""
-    loss, config = PRESETS[preset]
-    weights = {name: value for name, value in settings.items() if hasattr(loss, name)}
-    others = {name: value for name, value in settings.items() if name not in weights}
-    return invert(
-        load_classifier(dataset + network), conditioning=conditioning, seed=seed, device="cpu",
-        loss=replace(loss, **weights), config=replace(config, **others), progress=False,
-    )  # fmt: skip
-
-
-def measured(inversion: Inversion, dataset: str) -> dict[str, float]:
-    """`quality` of 100 new images a class, and the divergence that the vectors leave."""
-    images, labels = inversion.sample(PER_CLASS, seed=1)
-    return quality(images, labels, inversion.classifier, dataset)
 
 
 # ---- losses: each switched off in turn ------------------------------------------------------
@@ -152,11 +89,7 @@ def datasets(dataset: str, seed: int, network: str, preset: str) -> dict[str, fl
     network = network.replace("plain", "")
     if preset not in ("real", "noise"):
         return measured(inverted(dataset, seed, network, preset), dataset)
-    images, labels = real_images(dataset)
-    if preset == "noise":
-        low, high = load_judge(dataset).input_range
-        random = torch.Generator().manual_seed(seed)
-        images = low + (high - low) * torch.rand(images.shape, generator=random)
+    images, labels = reference(dataset, seed, preset)
     return quality(images, labels, load_classifier(dataset + network), dataset)
 
 
@@ -179,4 +112,6 @@ EXPERIMENTS = {e.name: e for e in (
                ("mnist",)),
     Experiment("datasets", "How do the four sets compare, and what do real images score?",
                _datasets, datasets, SETS),
+    Experiment("front", "Does one generator pass pixel ascent in readability and variety at once?",
+               _front, front, SETS),
 )}  # fmt: skip

@@ -137,13 +137,13 @@ def test_invert_writes_a_picture_and_a_generator(here, capsys):
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_options_reach_the_inversion(here):
-    more = "--preset readable --conditioning vector --scale 3 --seed 7 --latent-dim 9 --lr 0.001"
+    more = "--preset readable --conditioning vector --scale 3 --seed 7 --latent-dim 19 --lr 0.001"
     more = [*more.split(), "--loss", "cosine=0", "total-variation=0.1"]
     assert main(["invert", "digits", "--save", "g.safetensors", *QUICK, *more]) == 0
     inversion = nil.Inversion.load("g.safetensors", nil.load_classifier("digits"), device="cpu")
     loss, config = inversion.loss, inversion.config
     assert (loss.margin, loss.cosine, loss.total_variation) == (1, 0, 0.1)
-    assert (config.scale, config.latent_dim, config.lr, config.start) == (3, 9, 0.001, 0.02)
+    assert (config.scale, config.latent_dim, config.lr, config.start) == (3, 19, 0.001, 0.02)
     assert inversion.seed == 7 and inversion.conditioning.name == "vector"
     direct = nil.invert(nil.load_classifier("digits"), conditioning="vector", loss=loss, seed=7,
                         config=config, device="cpu", progress=False)  # fmt: skip

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -226,7 +227,7 @@ def test_the_runs_of_a_study_are_all_different(name):
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_a_study_measures_what_the_book_prints(monkeypatch):
-    monkeypatch.setattr(nil.studies, "PRESETS", {
+    monkeypatch.setattr(nil.quality, "PRESETS", {
         name: (loss, nil.InversionConfig(steps=3, batch_size=16, width=8))
         for name, (loss, _) in nil.PRESETS.items()})  # fmt: skip
     row = nil.studies.losses("digits", 0, "cosine by class")
@@ -235,3 +236,19 @@ def test_a_study_measures_what_the_book_prints(monkeypatch):
     assert set(row) == set(real) == set(noise)
     assert real["judge"] > 0.95 and real["excess_vendi"] == pytest.approx(1)
     assert real["coverage"] == 1 and noise["judge"] < 0.3
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
+    loss, _ = nil.PRESETS["readable"]
+    short = nil.InversionConfig(steps=3, batch_size=16, width=8)
+    monkeypatch.setattr(nil.quality, "PRESETS", {"readable": (loss, short)})
+    point = partial(nil.front.front, "digits", 0, "-robust")
+    real, noise = point("real", 0.0, 0), point("noise", 0.0, 0)
+    assert real["referee"] > 0.95 and real["excess_referee"] == pytest.approx(1)
+    assert noise["referee"] < 0.3 and noise["train_seconds"] == noise["image_ms"] == 0
+    made = point("generator", 0.1, 0)
+    assert set(made) == set(real) and made["train_seconds"] > 0 and made["image_ms"] > 0
+    ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
+    assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
+    assert bent["vendi_pixels"] > ascent["vendi_pixels"], "bending makes images differ"

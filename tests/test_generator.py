@@ -166,10 +166,20 @@ def test_a_field_of_zeros_leaves_the_image_as_it_is():
 def test_equal_vectors_shift_the_image_by_so_many_pixels():
     x = torch.zeros(1, 1, 8, 16)
     x[0, 0, 3, 9] = 1
-    z = torch.cat([torch.full((1, 9), 0.25), torch.full((1, 9), -0.5)], 1)  # x, then y
+    across, down = (math.sqrt(2) * torch.erfinv(torch.tensor(u / 3**0.5)) for u in (0.25, -0.5))
+    z = torch.cat([across.expand(1, 9), down.expand(1, 9)], 1)
     moved = deformed(x, z, 0.5)  # reads 0.125 of 8 pixels to the right, 0.25 of 4 upwards
     assert moved[0, 0, 4, 8] == pytest.approx(1, abs=1e-4)
     assert moved.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_field_has_unit_variance_and_no_tails():
+    z = torch.randn(20_000, 18, generator=torch.Generator().manual_seed(0))
+    x = torch.linspace(-1, 1, 65).expand(1, 1, 65, 65)  # a ramp tells how far one reads
+    read = torch.cat([deformed(x.expand(len(b), -1, -1, -1), b, 0.1) for b in z.split(1000)])
+    u = (read - x)[:, 0, 32, 32] / 0.1  # at the field's middle vector
+    assert u.std().item() == pytest.approx(1, abs=0.03)
+    assert u.abs().max() < 3**0.5 * 1.05
 
 
 def test_deformation_bends_each_image_its_own_way_and_passes_gradients():

@@ -3,7 +3,7 @@
     python book/tools/hero.py
 
 One shipped classifier is inverted twice with default settings, once as in the papers and once with
-the preset "readable"; a judge that had no part in it reads both. Writes book/figures/hero.png and
+the preset "bold"; a judge that had no part in it reads both. Writes book/figures/hero.png and
 data/results/hero.json. About two minutes on one core; a run stopped by Ctrl-C goes on.
 """
 
@@ -26,7 +26,7 @@ from netinv_lite.weights import versions, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK, SEED, PER_CLASS, DRAWN = "mnist", 0, 100, 3
-PANELS = {"paper": "Inverted as in the papers", "readable": "Same network, two changes later"}
+PANELS = {"paper": "Inverted as in the papers", "bold": "Same network, two changes later"}
 
 
 @dataclasses.dataclass
