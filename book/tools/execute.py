@@ -288,6 +288,8 @@ def execute(path: Path, *, threads: int = 1, timeout: int = 600) -> dict:
         env = fresh_environment(Path(home), threads=threads)
         cost = run(notebook, path.parent, env=env, timeout=timeout)
     tidy(notebook)
+    if notebook.metadata.get("netinv", {}).get("code") != code_digest(notebook):
+        notebook.metadata.pop("netinv", None)  # other code, another cost
     fill_cost(notebook, {**cost, "threads": threads})
     notebook.metadata["netinv"]["code"] = code_digest(notebook)
     write(notebook, path)
