@@ -89,6 +89,13 @@ def inverted(
 
 
 def measured(inversion: Inversion, dataset: str) -> dict[str, float]:
-    """`quality` of 100 new images a class, and the divergence that the vectors leave."""
+    """`quality` of 100 new images a class."""
     images, labels = inversion.sample(PER_CLASS, seed=1)
     return quality(images, labels, inversion.classifier, dataset)
+
+
+def vector_divergence(inversion: Inversion, n: int = 1000) -> float:
+    """KL(v‖Q) of n new images: how far the classifier's answers are from the vectors asked."""
+    random = torch.Generator().manual_seed(1)
+    v = inversion.conditioning.draw(n, random=random).v
+    return metrics.conditional_kl(inversion.classifier, inversion.images(v, seed=2), v)

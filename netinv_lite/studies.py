@@ -10,7 +10,7 @@ from .experiments import Experiment
 from .front import front
 from .front import settings as _front
 from .losses import TERMS
-from .quality import inverted, measured, quality, real_images, reference
+from .quality import inverted, measured, quality, real_images, reference, vector_divergence
 
 __all__ = ["EXPERIMENTS", "quality", "real_images"]
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
@@ -48,8 +48,8 @@ def schemes(
 ) -> dict[str, float]:
     """One cell of the grid; a scale of 0 stands for schemes that have none."""
     own = {**({"scale": scale} if scale else {}), "cosine": 0.0, **DIVERSITY[diversity]}
-    return measured(inverted(dataset, seed, "", "paper", conditioning, dropout=dropout, **own),
-                    dataset)  # fmt: skip
+    inversion = inverted(dataset, seed, "", "paper", conditioning, dropout=dropout, **own)
+    return {**measured(inversion, dataset), "conditional_kl": vector_divergence(inversion)}
 
 
 def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
