@@ -15,8 +15,10 @@ from .weights import about
 
 __version__ = "0.1.0"
 # Imported when first used, so that importing the package stays quick.
-_LAZY = ("plot", "metrics", "baselines", "descent", "distillation", "benchmark", "experiments", "quality",
-         "front", "studies")  # fmt: skip
+_LAZY = (
+    "plot", "metrics", "baselines", "descent", "distillation", "benchmark", "experiments",
+    "quality", "front", "studies",
+)  # fmt: skip
 
 
 def __getattr__(name: str):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .inversion import Inversion
-from .probe import frozen, on_device
+from .probe import device_of, frozen, on_device
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,20 @@ def distill(
     teacher = inversions[0].classifier
     if any(other.classifier is not teacher for other in inversions):
         raise ValueError("The inversions are of different classifiers; a student has one teacher.")
-    config, device = config or DistillConfig(), inversions[0].device
+    turns = itertools.cycle(inversions)
+    return teach(teacher, lambda n: _images(next(turns), n), student, config=config, seed=seed,
+                 progress=progress)  # fmt: skip
+
+
+def teach(
+    teacher: nn.Module, source: Callable[[int], Tensor], student: nn.Module, *,
+    config: DistillConfig | None = None, seed: int = 0, progress: bool = True,
+) -> nn.Module:  # fmt: skip
+    """As `distill`, with images from anywhere: source(n) -> (n,C,H,W) in the teacher's range.
+
+    For controls: real images, noise, images of another method.
+    """
+    config, device = config or DistillConfig(), device_of(teacher)
     student = copy.deepcopy(on_device(student, device)).train()
     adam = torch.optim.Adam(student.parameters(), config.lr)
     decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.02, total_iters=config.steps)
@@ -68,8 +82,9 @@ def distill(
     with torch.random.fork_rng(devices=devices), frozen(teacher):
         torch.manual_seed(seed)
         for step in bar:
-            x = _images(inversions[step % len(inversions)], config)
-            loss = _divergence(teacher, student, x, config.temperature)
+            x = source(config.batch_size).to(device)
+            moves = torch.randint(-config.shift, config.shift + 1, (2,)).tolist()
+            loss = _divergence(teacher, student, x.roll(moves, (-2, -1)), config.temperature)
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"The student's loss is not finite at step {step}: lower "
                                          f"lr={config.lr}.")  # fmt: skip
@@ -80,13 +95,10 @@ def distill(
     return student.eval()
 
 
-def _images(inversion: Inversion, config: DistillConfig) -> Tensor:
-    """A batch of new images, the classes equally often, shifted as one."""
-    condition = inversion.conditioning.draw(config.batch_size)
-    z = torch.randn(config.batch_size, inversion.config.latent_dim)
-    x = inversion.images(condition.v, z).to(inversion.device)
-    moves = torch.randint(-config.shift, config.shift + 1, (2,)).tolist()
-    return x.roll(moves, (-2, -1))
+def _images(inversion: Inversion, n: int) -> Tensor:
+    """n new images, the classes equally often."""
+    z = torch.randn(n, inversion.config.latent_dim)
+    return inversion.images(inversion.conditioning.draw(n).v, z)
 
 
 def _divergence(teacher: nn.Module, student: nn.Module, x: Tensor, T: float) -> Tensor:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
+from time import process_time
 
-from .classifiers import load_classifier
+import torch
+
+from .classifiers import CNN, load_classifier
+from .data import load_data
+from .distillation import distill, teach
 from .experiments import Experiment
 from .front import front
 from .front import settings as _front
+from .inversion import PRESETS, invert
 from .losses import TERMS
 from .quality import inverted, measured, quality, real_images, reference, vector_divergence
+from .training import accuracy
 
 __all__ = ["EXPERIMENTS", "quality", "real_images"]
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
@@ -103,6 +111,48 @@ def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             for d, loss, s in product(datasets, LOSSES, seeds)]  # fmt: skip
 
 
+# ---- distillation: what a student learns from inverted images alone ---------------------------
+
+GENERATORS = 3  # that teach one student, each of another seed
+
+
+def distillation(dataset: str, seed: int, images: str, deformation: float) -> dict[str, float]:
+    """Accuracy on real test images of a student that saw `images` only: a preset, real or noise."""
+    data, teacher = load_data(dataset), load_classifier(dataset)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        student = CNN(data.image_shape, len(data.classes))
+    start = process_time()
+    if images in PRESETS:
+        seeds = range(GENERATORS * seed, GENERATORS * (seed + 1))
+        many = [invert(teacher, preset=images, seed=s, device="cpu", progress=False,
+                       config=replace(PRESETS[images][1], deformation=deformation))
+                for s in seeds]  # fmt: skip
+        learned = distill(many, student, seed=seed, progress=False)
+    else:
+        learned = teach(teacher, _source(data, images), student, seed=seed, progress=False)
+    return {
+        "accuracy": accuracy(learned, data.x_test, data.y_test),
+        "teacher": accuracy(teacher, data.x_test, data.y_test),
+        "cpu_seconds": process_time() - start,
+    }
+
+
+def _source(data, images: str):
+    """The ceiling, real training images, or the floor, uniform noise."""
+    low, high = data.input_range
+    if images == "real":
+        return lambda n: data.x_train[torch.randint(len(data.x_train), (n,))]
+    return lambda n: low + (high - low) * torch.rand(n, *data.image_shape)
+
+
+def _distillation(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    sources = (("real", 0.0), ("noise", 0.0), ("paper", 0.0), ("bold", 0.0), ("readable", 0.2),
+               ("readable", 0.4))  # fmt: skip
+    return [{"dataset": d, "seed": s, "images": i, "deformation": bend}
+            for d, (i, bend), s in product(sets, sources, seeds)]  # fmt: skip
+
+
 EXPERIMENTS = {e.name: e for e in (
     Experiment("losses", "What does each term of the loss do?", _losses, losses,
                ("digits", "mnist", "fashion_mnist")),
@@ -114,4 +164,6 @@ EXPERIMENTS = {e.name: e for e in (
                _datasets, datasets, SETS),
     Experiment("front", "Does one generator pass pixel ascent in readability and variety at once?",
                _front, front, SETS),
+    Experiment("distillation", "Can a student learn the classes from inverted images alone?",
+               _distillation, distillation, ("mnist", "cifar10")),
 )}  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 
 import netinv_lite as nil
 from helpers import QUICK, assert_same, invert, seeded, snapshot, tiny_cnn
-from netinv_lite.distillation import DistillConfig, distill
+from netinv_lite.distillation import DistillConfig, distill, teach
 
 FEW = DistillConfig(steps=4, batch_size=8)
 
@@ -67,6 +67,20 @@ def test_same_seed_same_student(inversion):
     one, again, other = (learn(inversion, seed=s) for s in (1, 1, 2))
     assert_same(one.state_dict(), again.state_dict())
     assert not torch.equal(first_weights(one), first_weights(other))
+
+
+def test_noise_teaches_less_than_real_images():
+    teacher, data = nil.load_classifier("digits"), nil.load_data("digits")
+    fresh = seeded(nil.CNN, data.image_shape, 10, widths=(8, 16, 32))
+    config = DistillConfig(steps=60, batch_size=64)
+
+    def accuracy(source):
+        student = teach(teacher, source, fresh, config=config, progress=False)
+        return nil.metrics.inversion_accuracy(student, data.x_test, data.y_test)
+
+    noise = accuracy(lambda n: 2 * torch.rand(n, *data.image_shape) - 1)
+    real = accuracy(lambda n: data.x_train[torch.randint(len(data.x_train), (n,))])
+    assert real > 0.8 > noise + 0.2
 
 
 def test_wrong_calls(inversion):

@@ -252,3 +252,17 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
     assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
     assert bent["vendi_pixels"] > ascent["vendi_pixels"], "bending makes images differ"
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_a_student_is_measured_on_real_images(monkeypatch):
+    loss, _ = nil.PRESETS["bold"]
+    short = nil.InversionConfig(steps=3, batch_size=16, width=8)
+    monkeypatch.setattr(nil.studies, "PRESETS", {"bold": (loss, short)})
+    few = nil.distillation.DistillConfig(steps=20, batch_size=32)
+    monkeypatch.setattr(nil.distillation, "DistillConfig", lambda: few)
+    real = nil.studies.distillation("digits", 0, "real", 0.0)
+    noise = nil.studies.distillation("digits", 0, "noise", 0.0)
+    made = nil.studies.distillation("digits", 0, "bold", 0.1)
+    assert set(real) == set(noise) == set(made) and real["teacher"] > 0.95
+    assert real["accuracy"] > noise["accuracy"] + 0.2 and 0 <= made["accuracy"] <= 1
