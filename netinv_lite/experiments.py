@@ -154,21 +154,38 @@ def _workers(jobs: int, cluster: str | None) -> Iterator[Callable]:
 
 
 def _joblib(jobs: int, call: Callable, items: list[dict]) -> Iterator[dict]:
-    """Processes of this machine; where one is killed, what it had not finished is tried again."""
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    """Processes of this machine; where one is killed, what it had not finished is tried again.
 
+    A killed process ends the pool, and with it runs that did no harm. So what is left after
+    `TRIES` pools is run one at a time, and only the run whose own process dies is given up.
+    """
     left = {key(item): item for item in items}
     for _ in range(TRIES):
         try:
-            pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
-            for row in pool(delayed(call)(item) for item in list(left.values())):
+            for row in _pool(jobs, call, list(left.values())):
                 left.pop(row["run"])
                 yield row
-        except TerminatedWorkerError as error:
-            killed = f"its worker was killed, {TRIES} times ({type(error).__name__})"
+            return
+        except _killed() as error:
+            reason = f"its worker was killed ({type(error).__name__})"
     for item in left.values():
-        yield _row(item, {}, 0.0, killed)
+        try:
+            row = next(iter(_pool(2, call, [item])))  # a pool of one would be this very process
+        except _killed():
+            row = _row(item, {}, 0.0, reason)
+        yield row
+
+
+def _pool(jobs: int, call: Callable, items: list[dict]) -> Iterator[dict]:
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(call)(i) for i in items)
+
+
+def _killed() -> type[Exception]:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    return TerminatedWorkerError
 
 
 @contextmanager
