@@ -6,9 +6,10 @@ from .classifiers import CNN, MLP, VGG, ResNet, ViT, load_classifier, load_judge
 from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorMatrix
 from .data import ImageData, load_data
 from .generator import Generator
-from .inversion import PRESETS, Inversion, InversionConfig, invert, invert_many
+from .inversion import Inversion, invert, invert_many
 from .loop import Interrupted
 from .losses import InversionLoss
+from .presets import PRESETS, InversionConfig
 from .teaching import attempt
 from .training import FitConfig, fit
 from .weights import about

@@ -9,8 +9,8 @@ from dataclasses import fields
 from .benchmark import KINDS
 from .conditioning import SCHEMES
 from .data import check_name
-from .inversion import PRESETS, InversionConfig
 from .losses import InversionLoss
+from .presets import PRESETS, InversionConfig
 
 PROGRAM = "python -m netinv_lite"
 CONFIG_HELP = {

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .conditioning import balanced_classes, one_hot
-from .data import check_name
+from .data import check_name, check_whole
 from .losses import total_variation
-from .probe import frozen, on_device, probe_logits, signature
+from .probe import examined, frozen
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,7 @@ class AscentConfig:
     batch_size: int = 256
 
     def __post_init__(self):
-        for name, least in (("steps", 1), ("batch_size", 1), ("jitter", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed.")
+        check_whole(self, steps=1, batch_size=1, jitter=0)
         if not 0 < self.step_size < float("inf"):
             raise ValueError(f"step_size={self.step_size} must be positive and finite.")
         for name in ("noise", "total_variation"):
@@ -198,10 +195,6 @@ def pixel_ascent(
     variation, jitter).
     """
     check_name(preset, PRESETS, "preset")
-    shape, span = signature(classifier, image_shape, input_range)
-    model = on_device(classifier, device)
-    K = probe_logits(model, shape).shape[1]
-    if num_classes not in (None, K):
-        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits.")
+    model, shape, span, K = examined(classifier, image_shape, input_range, num_classes, device)
     return Ascent(model, image_shape=shape, input_range=span, config=config or PRESETS[preset],
                   num_classes=K, seed=seed, progress=progress, on_step=on_step)  # fmt: skip

@@ -17,9 +17,11 @@ from torch import nn
 from .classifiers import load_classifier, load_judge, shipped
 from .data import check_name
 from .inventory import describe, list_weights
-from .inversion import PRESETS, Inversion, InversionConfig, InversionLoss
+from .inversion import Inversion
 from .inversion import invert as invert_one
+from .losses import InversionLoss
 from .own import own_network
+from .presets import PRESETS, InversionConfig
 from .weights import fingerprint, read_tensors
 
 SAMPLES = 1000  # images on which classifier and judge are counted

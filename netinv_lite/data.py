@@ -82,6 +82,14 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     )
 
 
+def check_whole(config, **least: int) -> None:
+    """Raise a ValueError unless each named attribute is a whole number of at least that much."""
+    for name, low in least.items():
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < low:
+            raise ValueError(f"{name}={value!r}: a whole number of at least {low} is needed.")
+
+
 def check_name(name: str, known, what: str) -> None:
     """Raise a ValueError that suggests the nearest of the `known` names."""
     if name in known:

@@ -14,9 +14,9 @@ from tqdm.auto import tqdm
 
 from .baselines import Ascent
 from .conditioning import one_hot
-from .data import check_name
+from .data import check_name, check_whole
 from .losses import total_variation
-from .probe import frozen, on_device, probe_logits, signature
+from .probe import examined, frozen
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ class DescentConfig:
     batch_size: int = 250
 
     def __post_init__(self):
-        for name in ("steps", "copies", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed.")
+        check_whole(self, steps=1, copies=1, batch_size=1)
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr={self.lr} must be positive and finite.")
         for name in ("total_variation", "squares", "batch_norm", "jitter", "zoom", "colour"):
@@ -191,10 +188,6 @@ def pixel_descent(
     Source: Yin et al. 2020 (DeepInversion); Ghiasi et al. 2022 (plug-in inversion).
     """
     check_name(preset, PRESETS, "preset")
-    shape, span = signature(classifier, image_shape, input_range)
-    model = on_device(classifier, device)
-    K = probe_logits(model, shape).shape[1]
-    if num_classes not in (None, K):
-        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits.")
+    model, shape, span, K = examined(classifier, image_shape, input_range, num_classes, device)
     return Descent(model, image_shape=shape, input_range=span, config=config or PRESETS[preset],
                    num_classes=K, seed=seed, progress=progress, on_step=on_step)  # fmt: skip

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from .data import check_whole
 from .inversion import Inversion
 from .probe import device_of, frozen, on_device
 
@@ -31,10 +32,7 @@ class DistillConfig:
     shift: int = 2
 
     def __post_init__(self):
-        for name, least in (("steps", 1), ("batch_size", 2), ("shift", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed.")
+        check_whole(self, steps=1, batch_size=2, shift=0)
         for name in ("lr", "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}={getattr(self, name)} must be positive and finite.")

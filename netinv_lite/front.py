@@ -31,12 +31,12 @@ def front(
     does without a generator; "real" and "noise". `train_seconds` and `image_ms` are of the
     processor.
     """
-    name = dataset + network.replace("plain", "")
+    network = network.replace("plain", "")
+    name = dataset + network
     classifier, train, draw = load_classifier(name), 0.0, 0.0
     if method == "generator":
         start = process_time()
-        inversion = inverted(dataset, seed, network.replace("plain", ""), "readable",
-                             deformation=strength)  # fmt: skip
+        inversion = inverted(dataset, seed, network, "readable", deformation=strength)
         train, start = process_time() - start, process_time()
         images, labels = inversion.sample(PER_CLASS, seed=1)
         draw = process_time() - start

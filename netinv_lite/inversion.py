@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,62 +12,12 @@ from torch import Tensor, nn
 
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
 from .data import check_name
-from .generator import FIELD, Generator
+from .generator import Generator
 from .loop import Loop
 from .losses import InversionLoss
-from .probe import Tap, dtype_of, frozen, on_device, pick_device, probe_logits, signature
+from .presets import PRESETS, InversionConfig
+from .probe import Tap, dtype_of, examined, frozen, on_device, pick_device, probe_logits
 from .weights import read_tensors, split, write_tensors
-
-
-@dataclass(frozen=True)
-class InversionConfig:
-    """How the generator is built and trained.
-
-    `scale` is the s of v = softmax(s·N(0,I)); `start` the brightness of the first images as a
-    fraction of the input range (None: mid-grey noise); `modulation` the say of z over the
-    generator's channels: less makes the images of a class more alike, and nearer to a soft target.
-    `deformation` bends every image at random (.15: by a seventh of half its side, typically).
-    """
-
-    steps: int = 400
-    batch_size: int = 128
-    lr: float = 5e-3
-    latent_dim: int = 64
-    width: int = 24
-    dropout: float = 0.1
-    scale: float = 10.0
-    start: float | None = None
-    modulation: float = 20.0
-    deformation: float = 0.0
-
-    def __post_init__(self):
-        for name in ("steps", "batch_size", "latent_dim", "width"):
-            value = getattr(self, name)
-            least = 2 if name in ("batch_size", "width") else 1
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed.")
-        if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
-            raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
-                             f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
-        if not 0 <= self.modulation < float("inf"):
-            raise ValueError(f"modulation={self.modulation} must be finite and not negative.")
-        if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
-            raise ValueError(f"deformation={self.deformation} must lie in [0, 1], and needs a "
-                             f"latent_dim of at least {2 * FIELD**2}.")  # fmt: skip
-        if self.start is not None and not 0 <= self.start <= 1:
-            raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
-
-
-_FAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15)
-PRESETS = {
-    "paper": (InversionLoss(), InversionConfig()),
-    # Two changes: from the background, and far past the boundary.
-    "bold": (_FAR, InversionConfig(steps=500, start=0.02)),
-    # A third: what is drawn must bear being bent. A slower z then loses no class.
-    "readable": (
-        _FAR, InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2),
-    ),
-}  # fmt: skip
 
 
 class Inversion:
@@ -244,12 +194,7 @@ def invert(
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
-    shape, span = signature(classifier, image_shape, input_range)
-    model = on_device(classifier, device)
-    K = probe_logits(model, shape).shape[1]
-    if num_classes not in (None, K):
-        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits; leave "
-                         "num_classes out, it is measured.")  # fmt: skip
+    model, shape, span, K = examined(classifier, image_shape, input_range, num_classes, device)
     conditioning = resolve(conditioning, K, config.scale)
     if isinstance(conditioning, SoftTargets) and loss.margin:
         raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "

@@ -22,7 +22,8 @@ from . import metrics
 from .classifiers import load_classifier, load_judge, shipped
 from .conditioning import VectorMatrix
 from .generator import Generator
-from .inversion import Inversion, InversionConfig, invert
+from .inversion import Inversion, invert
+from .presets import InversionConfig
 
 WARM_UP, LEVEL, WINDOW = 5, 0.95, 5
 

@@ -124,6 +124,17 @@ def signature(classifier: nn.Module, image_shape=None, input_range=None):
     return tuple(int(side) for side in shape), (float(span[0]), float(span[1]))
 
 
+def examined(classifier: nn.Module, image_shape, input_range, num_classes, device):
+    """The network on `device`, (C,H,W), (low, high) and K, measured; what a method starts from."""
+    shape, span = signature(classifier, image_shape, input_range)
+    model = on_device(classifier, device)
+    K = probe_logits(model, shape).shape[1]
+    if num_classes not in (None, K):
+        raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits; leave "
+                         "num_classes out, it is measured.")  # fmt: skip
+    return model, shape, span, K
+
+
 def check_images(images: Tensor, image_shape, input_range) -> Tensor:
     """`images` if they are finite, of shape (B, *image_shape) and inside `input_range`."""
     low, high = input_range

@@ -11,7 +11,8 @@ from torch import Tensor
 from . import metrics
 from .classifiers import load_classifier, load_judge, load_referee
 from .data import load_data
-from .inversion import PRESETS, Inversion, invert
+from .inversion import Inversion, invert
+from .presets import PRESETS
 
 PER_CLASS = 100
 

@@ -15,8 +15,9 @@ from .distillation import distill, teach
 from .experiments import Experiment
 from .front import front
 from .front import settings as _front
-from .inversion import PRESETS, invert
+from .inversion import invert
 from .losses import TERMS
+from .presets import PRESETS
 from .quality import inverted, measured, quality, real_images, reference, vector_divergence
 from .training import accuracy
 

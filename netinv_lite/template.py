@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import Condition, Label, VectorMatrix
-from .inversion import Inversion, InversionConfig
+from .inversion import Inversion
 from .loop import Loop
 from .losses import InversionLoss
+from .presets import InversionConfig
 from .probe import Tap, frozen, on_device, probe_logits, signature
 
 # Channels, stride and padding of the 4x4 transposed convolutions before and after M joins;
