@@ -17,7 +17,8 @@ from .weights import about
 __version__ = "0.1.0"
 # Imported when first used, so that importing the package stays quick.
 _LAZY = (
-    "plot", "metrics", "baselines", "descent", "distillation", "benchmark", "experiments",
+    "plot", "metrics", "baselines", "descent", "dafl", "distillation", "together", "benchmark",
+    "experiments",
     "quality", "front", "studies",
 )  # fmt: skip
 

@@ -181,6 +181,9 @@ def _experiment(commands) -> None:
                    help="runs at a time on this machine, a thread each (default: 1)")  # fmt: skip
     p.add_argument("--cluster", metavar="ADDRESS",
                    help="a Dask scheduler, tcp://host:8786, whose workers do the runs")  # fmt: skip
+    p.add_argument("--together", type=int, default=1, metavar="N",
+                   help="train up to N generators of one kind in one batch, on a GPU if there "
+                        "is one (default: 1)")  # fmt: skip
     p.add_argument("--out", default="data/results", metavar="FOLDER",
                    help="where NAME.csv and NAME.json go (default: data/results)")  # fmt: skip
     p.add_argument("--fresh", action="store_true", help="also what is there already")

@@ -225,13 +225,15 @@ def experiment(args: Namespace) -> int:
     check_name(args.name, EXPERIMENTS, "experiment")
     for dataset in args.datasets or ():
         check_name(dataset, [n for n in shipped() if "-" not in n], "data set")
-    if args.jobs < 1:
-        raise ValueError(f"--jobs {args.jobs}: at least 1 is needed.")
+    for option in ("jobs", "together"):
+        if getattr(args, option) < 1:
+            raise ValueError(f"--{option} {getattr(args, option)}: at least 1 is needed.")
     path = Path(args.out) / f"{args.name}.csv"
     try:
         table = experiments.run(
             EXPERIMENTS[args.name], out=args.out, datasets=args.datasets, seeds=args.seeds,
-            jobs=args.jobs, cluster=args.cluster, fresh=args.fresh, progress=args.progress,
+            jobs=args.jobs, cluster=args.cluster, together=args.together, fresh=args.fresh,
+            progress=args.progress,
         )  # fmt: skip
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"the runs that were done are kept in {path}. To go on:") from stop

@@ -14,7 +14,10 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from .classifiers import shipped
+from .classifiers import load_classifier, shipped
+from .inversion import invert
+from .quality import wanted
+from .together import invert_together
 from .weights import SHIPPED, versions, write_atomically, write_json
 
 # Columns that are neither a setting nor a measurement.
@@ -29,6 +32,8 @@ class Experiment:
     settings: (datasets, seeds) -> a list of flat dicts, one a run, each with `dataset` and `seed`.
     measure: one run, settings -> {column: number}; a function of a module, so that a worker on
         another machine can import it.
+    inversion: settings -> the arguments of `quality.wanted`; then `measure` gets the trained
+        inversion first, and several of one kind can be trained in one batch.
     """
 
     name: str
@@ -37,23 +42,26 @@ class Experiment:
     measure: Callable[..., dict]
     datasets: tuple[str, ...] = ("mnist",)
     seeds: tuple[int, ...] = (0, 1, 2)
+    inversion: Callable[..., dict] | None = None
 
 
 def run(
     experiment: Experiment, *, out: str | Path = "data/results",
     datasets: Sequence[str] | None = None, seeds: Sequence[int] | None = None, jobs: int = 1,
-    cluster: str | None = None, fresh: bool = False, progress: bool = True,
+    cluster: str | None = None, together: int = 1, fresh: bool = False, progress: bool = True,
 ):  # fmt: skip
     """Measure the runs that are not yet in `<out>/<name>.csv`; returns the table (a DataFrame).
 
     jobs: runs at a time on this machine, each on one thread. cluster: the address of a Dask
     scheduler, "tcp://…", whose workers can import this package and see the data.
-    fresh: measure everything again, also what is there.
+    together: up to so many generators of one kind are trained in one batch, on the GPU if there
+        is one; without it every run is on the CPU. fresh: also what is there already.
 
     The table is written anew, atomically, after every run, so that one stopped at any moment
     goes on where it was; a run that fails leaves its error in its row, and is tried again by the
     next call. Beside the table lies its provenance. Numbers depend neither on `jobs` nor on
-    `cluster`. Raises OSError where `out` cannot be written, ConnectionError without a scheduler.
+    `cluster`, and on `together` by the masks of dropout alone. Raises OSError where `out` cannot
+    be written, ConnectionError without a scheduler.
     """
     start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
     datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
@@ -66,28 +74,70 @@ def run(
              disable=not progress, mininterval=0.5) as bar,
         _workers(jobs, cluster) as work,
     ):  # fmt: skip
-        for row in work(partial(attempt, experiment.measure), list(todo.values())):
-            rows[row["run"]] = row
+        for done in work(partial(attempt, experiment), _packs(experiment, todo, together)):
+            rows.update({row["run"]: row for row in done})
             _write(path, rows, items)
-            bar.update()
-            if row["error"]:
-                bar.write(f"failed: {row['run']}: {row['error']}")
-    _describe(experiment, path, rows, time.perf_counter() - start)
+            bar.update(len(done))
+            for row in done:
+                if row["error"]:
+                    bar.write(f"failed: {row['run']}: {row['error']}")
+    _describe(experiment, path, rows, time.perf_counter() - start, together)
     return _frame([rows[k] for k in items])
 
 
-def attempt(measure: Callable[..., dict], settings: dict) -> dict:
-    """One run as a row: its settings, what was measured, seconds, and the error if it failed."""
+def attempt(experiment: Experiment, pack: list[dict]) -> list[dict]:
+    """Runs as rows: their settings, what was measured, seconds, and the error if one failed."""
     start, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)  # numbers differ in the last digits between one thread and two
     try:
-        measured = {name: _rounded(value) for name, value in measure(**settings).items()}
-        error = ""
+        first = _trained(experiment, pack)
     except Exception as failure:  # one run that fails must not end the others
-        measured, error = {}, f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+        seconds = (time.perf_counter() - start) / len(pack)
+        return [_row(settings, {}, seconds, _worded(failure)) for settings in pack]
     finally:
         torch.set_num_threads(threads)
-    return _row(settings, measured, time.perf_counter() - start, error)
+    share = (time.perf_counter() - start) / len(pack)
+    return [_measured(experiment, s, given, share) for s, given in zip(pack, first, strict=True)]
+
+
+def _trained(experiment: Experiment, pack: list[dict]) -> list[tuple]:
+    """What `measure` gets before its settings: nothing, or the inversion."""
+    if experiment.inversion is None:
+        return [()] * len(pack)
+    runs = [wanted(**experiment.inversion(**settings)) for settings in pack]
+    if len(pack) == 1:
+        return [(invert(load_classifier(name), **run),) for name, run in runs]
+    alike = [{**run, "device": "auto"} for _, run in runs]
+    return [(one,) for one in invert_together(load_classifier(runs[0][0]), alike)]
+
+
+def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: float) -> dict:
+    start, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        numbers = experiment.measure(*given, **settings)
+        measured, error = {name: _rounded(value) for name, value in numbers.items()}, ""
+    except Exception as failure:
+        measured, error = {}, _worded(failure)
+    finally:
+        torch.set_num_threads(threads)
+    return _row(settings, measured, seconds + time.perf_counter() - start, error)
+
+
+def _worded(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+
+
+def _packs(experiment: Experiment, todo: dict[str, dict], together: int) -> list[list[dict]]:
+    """Runs that train together: of one network, and one kind of generator and conditioning."""
+    if together == 1 or experiment.inversion is None:
+        return [[settings] for settings in todo.values()]
+    kinds: dict[tuple, list[dict]] = {}
+    for settings in todo.values():
+        name, run = wanted(**experiment.inversion(**settings))
+        kinds.setdefault((name, run["conditioning"], run["config"]), []).append(settings)
+    return [kind[i : i + together] for kind in kinds.values()
+            for i in range(0, len(kind), together)]  # fmt: skip
 
 
 def _rounded(value):
@@ -153,33 +203,33 @@ def _workers(jobs: int, cluster: str | None) -> Iterator[Callable]:
         yield partial(_joblib, jobs)
 
 
-def _joblib(jobs: int, call: Callable, items: list[dict]) -> Iterator[dict]:
+def _joblib(jobs: int, call: Callable, packs: list[list[dict]]) -> Iterator[list[dict]]:
     """Processes of this machine; where one is killed, what it had not finished is tried again.
 
     A killed process ends the pool, and with it runs that did no harm. So what is left after
-    `TRIES` pools is run one at a time, and only the run whose own process dies is given up.
+    `TRIES` pools is run one pack at a time, and only the one whose own process dies is given up.
     """
-    left = {key(item): item for item in items}
+    left = {key(pack[0]): pack for pack in packs}
     for _ in range(TRIES):
         try:
-            for row in _pool(jobs, call, list(left.values())):
-                left.pop(row["run"])
-                yield row
+            for rows in _pool(jobs, call, list(left.values())):
+                left.pop(rows[0]["run"])
+                yield rows
             return
         except _killed() as error:
             reason = f"its worker was killed ({type(error).__name__})"
-    for item in left.values():
+    for pack in left.values():
         try:
-            row = next(iter(_pool(2, call, [item])))  # a pool of one would be this very process
+            rows = next(iter(_pool(2, call, [pack])))  # a pool of one would be this very process
         except _killed():
-            row = _row(item, {}, 0.0, reason)
-        yield row
+            rows = [_row(settings, {}, 0.0, reason) for settings in pack]
+        yield rows
 
 
-def _pool(jobs: int, call: Callable, items: list[dict]) -> Iterator[dict]:
+def _pool(jobs: int, call: Callable, packs: list) -> Iterator[list[dict]]:
     from joblib import Parallel, delayed
 
-    return Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(call)(i) for i in items)
+    return Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(call)(p) for p in packs)
 
 
 def _killed() -> type[Exception]:
@@ -203,12 +253,12 @@ def _dask(address: str) -> Iterator[Callable]:
             "and workers with `dask worker ADDRESS`."
         ) from error
 
-    def work(call: Callable, items: list[dict]) -> Iterator[dict]:
-        futures = {client.submit(call, item, pure=False): item for item in items}
+    def work(call: Callable, packs: list[list[dict]]) -> Iterator[list[dict]]:
+        futures = {client.submit(call, pack, pure=False): pack for pack in packs}
         for future in as_completed(futures):
-            failure = future.exception()
-            error = failure and f"{type(failure).__name__}: {failure}"
-            yield _row(futures[future], {}, 0.0, error) if error else future.result()
+            failure, pack = future.exception(), futures[future]
+            rows = [_row(settings, {}, 0.0, failure and _worded(failure)) for settings in pack]
+            yield rows if failure else future.result()
 
     with client:
         yield work
@@ -242,10 +292,13 @@ def _write(path: Path, rows: dict[str, dict], order) -> None:
     write_atomically(path, lambda p: frame.to_csv(p, index=False))
 
 
-def _describe(experiment: Experiment, path: Path, rows: dict[str, dict], seconds: float) -> None:
+def _describe(
+    experiment: Experiment, path: Path, rows: dict[str, dict], seconds: float, together: int
+) -> None:
     """The provenance of the table, beside it."""
     done = [row for row in rows.values() if not row["error"]]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else "cpu"
     write_json(path.with_suffix(".json"), {
         "experiment": experiment.name,
         "question": experiment.question,
@@ -260,4 +313,5 @@ def _describe(experiment: Experiment, path: Path, rows: dict[str, dict], seconds
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **versions(),
         "threads": 1,
+        "together": together,
     })  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -191,34 +192,60 @@ def invert(
     `Interrupted` on Ctrl-C. Warns where the generator has collapsed.
     Source: Suhail & Sethi, section 2; Suhail et al., arXiv 2411.17777.
     """
+    examination = image_shape, input_range, num_classes, device
+    with seeded(seed, device):
+        inversion = untrained(classifier, examination, conditioning, loss, preset, config, seed)
+        model, generator = inversion.classifier, inversion.generator
+        loop = Loop(inversion, checkpoint)
+        with Tap(model, generator.image_shape, features) as tap, frozen(model):
+            loop.train(tap, progress, on_step)
+    generator.eval()
+    warn_if_collapsed(inversion)
+    return inversion
+
+
+@contextmanager
+def seeded(seed: int, device: str | torch.device):
+    """Random numbers of `seed` inside, those of before afterwards, on the CPU and on `device`."""
+    device = pick_device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def untrained(
+    classifier: nn.Module, examination, conditioning: str | Label, loss: InversionLoss | None,
+    preset: str | None, config: InversionConfig | None, seed: int,
+) -> Inversion:  # fmt: skip
+    """The inversion that `invert` trains; arguments as there, `examination` those of `examined`."""
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
-    model, shape, span, K = examined(classifier, image_shape, input_range, num_classes, device)
+    model, shape, span, K = examined(classifier, *examination)
     conditioning = resolve(conditioning, K, config.scale)
     if isinstance(conditioning, SoftTargets) and loss.margin:
         raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
                          "soft targets.")  # fmt: skip
-    devices = [pick_device(device)] if pick_device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        generator = _generator(shape, conditioning, span, config).to(pick_device(device))
-        inversion = Inversion(model, generator, conditioning, loss=loss, config=config, seed=seed)
-        loop = Loop(inversion, checkpoint)
-        with Tap(model, shape, features) as tap, frozen(model):
-            loop.train(tap, progress, on_step)
-    generator.eval()
-    _warn_if_collapsed(inversion)
-    return inversion
+    generator = _generator(shape, conditioning, span, config).to(pick_device(examination[-1]))
+    return Inversion(model, generator, conditioning, loss=loss, config=config, seed=seed)
 
 
 def invert_many(
-    classifier: nn.Module, seeds: Sequence[int], *, checkpoint: str | Path | None = None, **settings
-) -> list[Inversion]:
+    classifier: nn.Module, seeds: Sequence[int], *, checkpoint: str | Path | None = None,
+    together: bool = False, **settings,
+) -> list[Inversion]:  # fmt: skip
     """One inversion per seed, with the settings of `invert`: the columns of the papers' figure.
 
     `checkpoint` names a file per seed: x.safetensors stands for x-0.safetensors, x-1.safetensors, …
+    together: train them all in one batch, see `together.invert_together`: for a GPU, which one
+        small generator leaves idle. It takes no checkpoint and no `on_step`.
     """
+    if together:
+        from .together import invert_together
+
+        if checkpoint:
+            raise ValueError("Generators trained together keep no checkpoint: leave it out.")
+        return invert_together(classifier, [{"seed": seed, **settings} for seed in seeds])
     files = [checkpoint and (p := Path(checkpoint)).with_name(f"{p.stem}-{seed}{p.suffix}")
              for seed in seeds]  # fmt: skip
     return [invert(classifier, seed=seed, checkpoint=file, **settings)
@@ -235,7 +262,7 @@ def _hardened(v: Tensor) -> Tensor:
     return one_hot(v.argmax(1), v.shape[1])
 
 
-def _warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
+def warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
     """Warn where images of one class differ by less than `floor` of the range, pixel by pixel."""
     images, _ = inversion.sample(per_class, seed=inversion.seed)
     if not torch.isfinite(images).all():

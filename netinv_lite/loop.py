@@ -28,9 +28,7 @@ class Loop:
     def __init__(self, inversion, checkpoint: str | Path | None):
         self.inversion, self.step = inversion, 0
         self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.optimiser = torch.optim.Adam(
-            inversion.generator.parameters(), inversion.config.lr, betas=(0.5, 0.99), fused=True
-        )
+        self.optimiser = adam(inversion.generator.parameters(), inversion.config)
 
     def train(self, tap: Tap, progress: bool, on_step) -> None:
         inversion = self.inversion
@@ -58,10 +56,9 @@ class Loop:
 
     def _advance(self, tap: Tap) -> dict[str, float]:
         inversion = self.inversion
-        config, loss, generator = inversion.config, inversion.loss, inversion.generator
+        config, generator = inversion.config, inversion.generator
         generator.train()
-        for group in self.optimiser.param_groups:
-            group["lr"] = config.lr * _decay(self.step / config.steps)
+        set_rate(self.optimiser, config, self.step)
         condition = inversion.conditioning.draw(config.batch_size)
         condition = Condition(condition.v.to(inversion.device), condition.y.to(inversion.device))
         z = torch.randn(config.batch_size, config.latent_dim).to(inversion.device)
@@ -72,22 +69,12 @@ class Loop:
                 "The classifier's logits carry no gradient to the image. Leave no_grad, detach, "
                 "argmax and NumPy out of its forward pass."
             )
-        terms = loss.terms(x, logits, f, condition, generator.input_range)
-        total = loss.total(terms)
+        terms = scored(inversion, condition, x, logits, f)
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        hits = condition.met_by(logits.detach()).float().mean()
-        values = torch.stack([*(t.detach() for t in terms.values()), total.detach(), hits]).tolist()
-        row = dict(zip([*terms, "total", "accuracy"], values, strict=True))
-        if not all(abs(value) < float("inf") for value in values):
-            raise FloatingPointError(
-                f"The loss is not finite at step {self.step}: {row}. Lower lr={config.lr}, or "
-                "check the classifier's weights."
-            )
+        terms["total"].backward()
+        row = keep(inversion, self.step, terms, detached([terms])[0])
         self.optimiser.step()
         self.step += 1
-        for name, value in row.items():
-            inversion.history.setdefault(name, []).append(value)
         return row
 
     def _save(self) -> None:
@@ -120,11 +107,45 @@ class Loop:
         self.inversion.history, self.step = theirs["history"], meta["step"]
 
 
+def adam(parameters, config) -> torch.optim.Adam:
+    """The optimiser of a generator, or of several side by side."""
+    return torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.99), fused=True)
+
+
+def set_rate(optimiser: torch.optim.Adam, config, step: int) -> None:
+    """Full learning rate for the first half, then a cosine to a twentieth."""
+    t = step / config.steps
+    factor = 1.0 if t < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (t - 0.5)))
+    for group in optimiser.param_groups:
+        group["lr"] = config.lr * factor
+
+
+def scored(inversion, condition: Condition, x: Tensor, logits: Tensor, f: Tensor) -> dict:
+    """The terms of the loss, unweighted, their weighted `total`, and the `accuracy`; tensors ()."""
+    terms = inversion.loss.terms(x, logits, f, condition, inversion.generator.input_range)
+    total = inversion.loss.total(terms)
+    return {**terms, "total": total, "accuracy": condition.met_by(logits).float().mean()}
+
+
+def detached(rows: list[dict[str, Tensor]]) -> list[list[float]]:
+    """The numbers of all rows, fetched from the device at once."""
+    values = torch.stack([t.detach() for row in rows for t in row.values()])
+    return [part.tolist() for part in values.cpu().split([len(row) for row in rows])]
+
+
+def keep(inversion, step: int, terms: dict, values: list[float]) -> dict[str, float]:
+    """The row as numbers, once they are finite and in the history."""
+    row = dict(zip(terms, values, strict=True))
+    if not all(abs(value) < float("inf") for value in values):
+        raise FloatingPointError(
+            f"The loss of seed {inversion.seed} is not finite at step {step}: {row}. Lower "
+            f"lr={inversion.config.lr}, or check the classifier's weights."
+        )
+    for name, value in row.items():
+        inversion.history.setdefault(name, []).append(value)
+    return row
+
+
 def _placed(t: Tensor, p: Tensor) -> Tensor:
     """t on the device of p, and in p's memory order, which the fused Adam takes for granted."""
     return torch.empty_like(p).copy_(t) if t.shape == p.shape else t.to(p.device)
-
-
-def _decay(t: float) -> float:
-    """Full learning rate for the first half, then a cosine to a twentieth; t in [0, 1)."""
-    return 1.0 if t < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (t - 0.5)))

@@ -75,18 +75,24 @@ def reference(dataset: str, seed: int, kind: str) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def inverted(
+def wanted(
     dataset: str, seed: int, network: str = "", preset: str = "paper",
     conditioning: str = "vector-matrix", **settings,
-) -> Inversion:  # fmt: skip
-    """An inversion of `<dataset><network>`: settings named as in the loss or the config."""
+) -> tuple[str, dict]:  # fmt: skip
+    """Which network, and the arguments of `invert`; settings named as in the loss or the config."""
     loss, config = PRESETS[preset]
     weights = {name: value for name, value in settings.items() if hasattr(loss, name)}
     others = {name: value for name, value in settings.items() if name not in weights}
-    return invert(
-        load_classifier(dataset + network), conditioning=conditioning, seed=seed, device="cpu",
-        loss=replace(loss, **weights), config=replace(config, **others), progress=False,
-    )  # fmt: skip
+    return dataset + network, {
+        "conditioning": conditioning, "seed": seed, "device": "cpu", "progress": False,
+        "loss": replace(loss, **weights), "config": replace(config, **others),
+    }  # fmt: skip
+
+
+def inverted(dataset: str, seed: int, *args, **settings) -> Inversion:
+    """An inversion of a shipped network; arguments as those of `wanted`."""
+    name, run = wanted(dataset, seed, *args, **settings)
+    return invert(load_classifier(name), **run)
 
 
 def measured(inversion: Inversion, dataset: str) -> dict[str, float]:

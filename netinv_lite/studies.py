@@ -15,7 +15,7 @@ from .distillation import distill, teach
 from .experiments import Experiment
 from .front import front
 from .front import settings as _front
-from .inversion import invert
+from .inversion import Inversion, invert
 from .losses import TERMS
 from .presets import PRESETS
 from .quality import inverted, measured, quality, real_images, reference, vector_divergence
@@ -41,9 +41,14 @@ LOSSES = {
 }
 
 
-def losses(dataset: str, seed: int, loss: str) -> dict[str, float]:
-    """One row of the table of losses."""
-    return measured(inverted(dataset, seed, **LOSSES[loss]), dataset)
+def losses(dataset: str, seed: int, loss: str) -> dict:
+    """The inversion of one row of the table of losses."""
+    return {"dataset": dataset, "seed": seed, **LOSSES[loss]}
+
+
+def scores(inversion: Inversion, dataset: str, **_) -> dict[str, float]:
+    """What the tables say of an inversion."""
+    return measured(inversion, dataset)
 
 
 # ---- schemes: scheme × scale × diversity loss × dropout ----------------------------------------
@@ -54,10 +59,15 @@ SCHEMES = (("label", 0.0), ("vector", 1.0), ("vector", 4.0), ("vector", 10.0), (
 
 def schemes(
     dataset: str, seed: int, conditioning: str, scale: float, diversity: str, dropout: float
-) -> dict[str, float]:
-    """One cell of the grid; a scale of 0 stands for schemes that have none."""
+) -> dict:
+    """The inversion of one cell of the grid; a scale of 0 stands for schemes that have none."""
     own = {**({"scale": scale} if scale else {}), "cosine": 0.0, **DIVERSITY[diversity]}
-    inversion = inverted(dataset, seed, "", "paper", conditioning, dropout=dropout, **own)
+    return {"dataset": dataset, "seed": seed, "conditioning": conditioning, "dropout": dropout,
+            **own}  # fmt: skip
+
+
+def scheme_scores(inversion: Inversion, dataset: str, **_) -> dict[str, float]:
+    """`scores`, and how closely the classifier answers with the vector asked for."""
     return {**measured(inversion, dataset), "conditional_kl": vector_divergence(inversion)}
 
 
@@ -72,10 +82,9 @@ def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 WEIGHTS = ("kl", "cross_entropy", "cosine", "orthogonality")
 
 
-def weights(dataset: str, seed: int, **chosen: float) -> dict[str, float]:
-    """One point of the design."""
-    return measured(inverted(dataset, seed, **{k: v for k, v in chosen.items() if k in TERMS}),
-                    dataset)  # fmt: skip
+def weights(dataset: str, seed: int, **chosen: float) -> dict:
+    """The inversion of one point of the design."""
+    return {"dataset": dataset, "seed": seed, **{k: v for k, v in chosen.items() if k in TERMS}}
 
 
 def _weights(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
@@ -155,12 +164,12 @@ def _distillation(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 
 
 EXPERIMENTS = {e.name: e for e in (
-    Experiment("losses", "What does each term of the loss do?", _losses, losses,
-               ("digits", "mnist", "fashion_mnist")),
+    Experiment("losses", "What does each term of the loss do?", _losses, scores,
+               ("digits", "mnist", "fashion_mnist"), inversion=losses),
     Experiment("schemes", "Is vector–matrix the most diverse scheme at equal accuracy?",
-               _schemes, schemes, ("mnist",)),
-    Experiment("weights", "What do α, β, γ and δ trade against each other?", _weights, weights,
-               ("mnist",)),
+               _schemes, scheme_scores, ("mnist",), inversion=schemes),
+    Experiment("weights", "What do α, β, γ and δ trade against each other?", _weights, scores,
+               ("mnist",), inversion=weights),
     Experiment("datasets", "How do the four sets compare, and what do real images score?",
                _datasets, datasets, SETS),
     Experiment("front", "Does one generator pass pixel ascent in readability and variety at once?",

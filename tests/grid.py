@@ -33,3 +33,19 @@ def measure(dataset, seed, power):
 
 
 GRID = Experiment("grid", "Does every run happen once?", settings, measure, ("digits",), (0, 1, 2))
+
+
+def plan(dataset, seed, power):
+    """A short inversion, whose loss differs with `power`."""
+    return {"dataset": dataset, "seed": seed, "steps": 4, "batch_size": 16, "dropout": 0.0,
+            "cosine": float(power)}  # fmt: skip
+
+
+def of_inversion(inversion, dataset, seed, power):
+    if (Path(os.environ["GRID"]) / "fail").exists() and seed == 1:
+        raise ValueError("seed 1 is\nnot to be had")
+    assert inversion.seed == seed
+    return {"loss": inversion.history["total"][-1], "weight": inversion.loss.cosine}
+
+
+PLAN = Experiment("plan", "Are they trained?", settings, of_inversion, ("digits",), (0, 1), plan)

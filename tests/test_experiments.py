@@ -15,7 +15,7 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 
 import netinv_lite as nil
-from grid import GRID
+from grid import GRID, PLAN
 from netinv_lite import experiments
 from netinv_lite.studies import EXPERIMENTS
 
@@ -73,6 +73,26 @@ def test_what_is_done_is_skipped_and_the_rest_is_added(grid):
     assert len(experiments.load_results("grid", grid / "results")) == 6  # the others stay
     run(grid, seeds=[1], fresh=True)
     assert len(log(grid)) == 8
+
+
+def test_trained_together_it_is_the_same_table(grid):
+    alone = experiments.run(PLAN, out=grid / "alone", progress=False)
+    for jobs, together in ((1, 4), (1, 3), (2, 2)):
+        out = grid / f"{jobs}-{together}"
+        batch = experiments.run(PLAN, out=out, jobs=jobs, together=together, progress=False)
+        assert list(batch["run"]) == list(alone["run"])
+        assert list(batch["weight"]) == list(alone["weight"]) == [1, 1, 2, 2]
+        assert list(batch["loss"]) == pytest.approx(list(alone["loss"]), rel=5e-3)
+        about = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+        assert about["together"] == together
+
+
+def test_of_a_batch_only_the_run_that_fails_has_failed(grid):
+    (grid / "fail").touch()
+    table = experiments.run(PLAN, out=grid, together=4, progress=False)
+    assert list(table["error"] != "") == [False, True, False, True]
+    (grid / "fail").unlink()
+    assert (experiments.run(PLAN, out=grid, together=4, progress=False)["error"] == "").all()
 
 
 def test_other_networks_are_another_result(grid, monkeypatch):
@@ -230,10 +250,12 @@ def test_a_study_measures_what_the_book_prints(monkeypatch):
     monkeypatch.setattr(nil.quality, "PRESETS", {
         name: (loss, nil.InversionConfig(steps=3, batch_size=16, width=8))
         for name, (loss, _) in nil.PRESETS.items()})  # fmt: skip
-    row = nil.studies.losses("digits", 0, "cosine by class")
+    settings = {"dataset": "digits", "seed": 0, "loss": "cosine by class"}
+    (row,) = experiments.attempt(EXPERIMENTS["losses"], [settings])
+    assert not row["error"]
     real = nil.studies.datasets("digits", 0, "plain", "real")
     noise = nil.studies.datasets("digits", 0, "-robust", "noise")
-    assert set(row) == set(real) == set(noise)
+    assert set(real) == set(noise) == set(row) - set(settings) - set(experiments.KEYS)
     assert real["judge"] > 0.95 and real["excess_vendi"] == pytest.approx(1)
     assert real["coverage"] == 1 and noise["judge"] < 0.3
 
