@@ -28,7 +28,7 @@ class DescentConfig:
     how many differently changed copies of an image each gradient is averaged over.
     """
 
-    steps: int = 200
+    steps: int = 100
     lr: float = 0.1
     total_variation: float = 0.0
     squares: float = 0.0
@@ -50,8 +50,8 @@ class DescentConfig:
 
 
 PRESETS = {
-    "deep-inversion": DescentConfig(total_variation=0.1, squares=0.01, batch_norm=1.0, jitter=0.06),
-    "plug-in": DescentConfig(jitter=0.12, zoom=0.25, colour=0.5, copies=4),
+    "deep-inversion": DescentConfig(total_variation=0.1, squares=0.01, batch_norm=0.1, jitter=0.06),
+    "plug-in": DescentConfig(jitter=0.12, zoom=0.25, colour=0.5, copies=2),
 }
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from .conditioning import Condition, Label, hot_matrix
 
 FIELD = 3  # the field that deforms an image has FIELD x FIELD free vectors
+SHADE = 2  # the field that dims a channel has SHADE x SHADE free numbers
 
 
 class Generator(nn.Module):
@@ -21,21 +22,24 @@ class Generator(nn.Module):
     the others, so that every place knows the class. 3x3 convolutions carry them to half the image
     size, where z scales and shifts each channel; a pixel shuffle doubles that, and a binomial
     filter takes away the checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
-    With a `deformation` d > 0 the image is bent by a smooth random field, see `deformed`.
+    With a `deformation` d > 0 the image is bent by a smooth random field, see `deformed`, with a
+    `shading` s > 0 its channels are dimmed by others, see `shaded`.
     Source: Suhail & Sethi, section 2, in a leaner form; the scaling is FiLM, Perez et al. 2018.
     """
 
     def __init__(
         self, image_shape, conditioning: Label, *, input_range=(-1.0, 1.0), latent_dim: int = 64,
         width: int = 24, dropout: float = 0.1, start: float | None = None, modulation: float = 20.0,
-        deformation: float = 0.0,
+        deformation: float = 0.0, shading: float = 0.0,
     ):  # fmt: skip
         super().__init__()
         C, H, W = image_shape
         K = conditioning.num_classes
+        if shading and latent_dim < (least := 2 * FIELD**2 + C * SHADE**2):
+            raise ValueError(f"latent_dim={latent_dim}: the fields of {C} channels need {least}.")
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
         self.latent_dim, self.width, self.modulation = latent_dim, width, modulation
-        self.deformation = deformation
+        self.deformation, self.shading = deformation, shading
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
         half = (math.ceil(H / 2), math.ceil(W / 2))
         self.grid = g, h = tuple(_grid(K, side) for side in half)
@@ -77,7 +81,8 @@ class Generator(nn.Module):
         low, high = self.input_range
         _, H, W = self.image_shape
         x = low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
-        return deformed(x, latent, self.deformation) if self.deformation else x
+        x = deformed(x, latent, self.deformation) if self.deformation else x
+        return shaded(x, latent, self.shading, low) if self.shading else x
 
     def embedded(self, v: Tensor) -> Tensor:
         """What joins z (B, hidden); √K gives a certain v unit mean square, as z has."""
@@ -134,6 +139,21 @@ def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
     p = F.affine_grid(identity, x.shape, align_corners=False)  # (B, H, W, 2)
     p = p + strength * u.permute(0, 2, 3, 1)
     return F.grid_sample(x, p, padding_mode="border", align_corners=False)
+
+
+def shaded(x: Tensor, z: Tensor, strength: float, low: float) -> Tensor:
+    """x − low -> (1 − s·u_z(p))·(x − low), each channel dimmed by a smooth field u from 0 to 1.
+
+    (B,C,H,W), z (B,Z) -> (B,C,H,W). u is the bilinear interpolation of 2x2 uniform numbers, made of
+    4C numbers of z ~ N(0, I), those before the last 18, through its distribution function; s is
+    the `strength`. Light and colour change, and what lies at the low end of the range stays there.
+    Source: Ghiasi et al. 2022, who recolour the images of an inversion.
+    """
+    C, end = x.shape[1], z.shape[1] - 2 * FIELD**2
+    u = (1 + torch.erf(z[:, end - C * SHADE**2 : end] / math.sqrt(2))) / 2
+    u = u.view(-1, C, SHADE, SHADE)
+    u = F.interpolate(u, size=x.shape[-2:], mode="bilinear", align_corners=True)
+    return low + (1 - strength * u) * (x - low)
 
 
 def _stage(channels: int, width: int, dropout: float) -> nn.Sequential:

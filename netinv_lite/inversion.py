@@ -182,7 +182,7 @@ def invert(
         default to its attributes `image_shape` and `input_range`, else (0, 1); K is measured.
     conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
         `SoftTargets(K, v)`.
-    loss, config: default to those of `preset`, "paper", "bold" or "readable".
+    loss, config: default to those of `preset`, "paper", "bold", "readable" or "vivid".
     features: name of the module whose output is f (default: the input of the last linear layer).
     on_step: called as on_step(step, row, inversion) after every step; `row` is that step's history.
     checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
@@ -255,7 +255,8 @@ def invert_many(
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
     return Generator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
                      width=config.width, dropout=config.dropout, start=config.start,
-                     modulation=config.modulation, deformation=config.deformation)  # fmt: skip
+                     modulation=config.modulation, deformation=config.deformation,
+                     shading=config.shading)  # fmt: skip
 
 
 def _hardened(v: Tensor) -> Tensor:

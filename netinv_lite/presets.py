@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .data import check_whole
 from .generator import FIELD
@@ -16,7 +16,8 @@ class InversionConfig:
     `scale` is the s of v = softmax(s·N(0,I)); `start` the brightness of the first images as a
     fraction of the input range (None: mid-grey noise); `modulation` the say of z over the
     generator's channels: less makes the images of a class more alike, and nearer to a soft target.
-    `deformation` bends every image at random (.15: by a seventh of half its side, typically).
+    `deformation` bends every image at random (.15: by a seventh of half its side, typically),
+    `shading` dims its channels, each by up to that share.
     """
 
     steps: int = 400
@@ -29,6 +30,7 @@ class InversionConfig:
     start: float | None = None
     modulation: float = 20.0
     deformation: float = 0.0
+    shading: float = 0.0
 
     def __post_init__(self):
         check_whole(self, steps=1, batch_size=2, latent_dim=1, width=2)
@@ -40,17 +42,20 @@ class InversionConfig:
         if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
             raise ValueError(f"deformation={self.deformation} must lie in [0, 1], and needs a "
                              f"latent_dim of at least {2 * FIELD**2}.")  # fmt: skip
+        if not 0 <= self.shading <= 1:
+            raise ValueError(f"shading={self.shading} must lie in [0, 1].")
         if self.start is not None and not 0 <= self.start <= 1:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
 
 
+_BENT = InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2)
 _FAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15)
 PRESETS = {
     "paper": (InversionLoss(), InversionConfig()),
     # Two changes: from the background, and far past the boundary.
     "bold": (_FAR, InversionConfig(steps=500, start=0.02)),
     # A third: what is drawn must bear being bent. A slower z then loses no class.
-    "readable": (
-        _FAR, InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2),
-    ),
-}  # fmt: skip
+    "readable": (_FAR, _BENT),
+    # A fourth, for colours: it must bear another light, too.
+    "vivid": (_FAR, replace(_BENT, deformation=0.3, shading=0.6)),
+}

@@ -130,6 +130,7 @@ faults = {
     "scale=-1 must be positive": lambda: nil.InversionConfig(scale=-1),
     "modulation=-1 must be finite": lambda: nil.InversionConfig(modulation=-1),
     "deformation=2 must lie in [0, 1]": lambda: nil.InversionConfig(deformation=2),
+    "shading=-1 must lie in [0, 1]": lambda: nil.InversionConfig(shading=-1),
     "a latent_dim of at least 18": lambda: nil.InversionConfig(deformation=0.1, latent_dim=8),
     "dropout=1 lie in [0, 1)": lambda: nil.InversionConfig(dropout=1),
     "start=1.5: a fraction of the input range": lambda: nil.InversionConfig(start=1.5),

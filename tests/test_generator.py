@@ -8,7 +8,7 @@ import torch
 import netinv_lite as nil
 from helpers import SCHEMES, assert_same, seeded
 from netinv_lite.conditioning import hot_matrix, one_hot, scheme
-from netinv_lite.generator import deformed, smooth
+from netinv_lite.generator import deformed, shaded, smooth
 
 
 def make(shape, K, name="vector-matrix", seed=0, **settings):
@@ -191,3 +191,38 @@ def test_deformation_bends_each_image_its_own_way_and_passes_gradients():
     assert torch.allclose(deformed(x, z, 0.1), y) and not torch.allclose(x, y, atol=1e-3)
     bent.train()(z, condition).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in bent.parameters())
+
+
+def test_shading_dims_a_channel_by_a_smooth_field_and_leaves_the_low_end():
+    x = torch.tensor([0.5, 2.0]).view(1, 2, 1, 1).expand(1, 2, 5, 5)  # a range from -1
+    z = torch.zeros(1, 30)  # two channels: the numbers 4 to 11
+    z[0, 4:8] = torch.tensor([-9.0, 9.0, -9.0, 9.0])  # the first is dimmed from left to right
+    dimmed = shaded(x, z, 0.8, -1.0)
+    assert dimmed[0, 0, :, 0].tolist() == pytest.approx([0.5] * 5)
+    assert dimmed[0, 0, :, 4].tolist() == pytest.approx([1.5 * 0.2 - 1] * 5)
+    assert dimmed[0, 0, 2, 2].item() == pytest.approx(1.5 * 0.6 - 1)
+    assert dimmed[0, 1].flatten().tolist() == pytest.approx([3 * 0.6 - 1] * 25)
+    assert torch.equal(shaded(torch.full_like(x, -1.0), z, 0.8, -1.0), torch.full_like(x, -1.0))
+
+
+def test_shades_and_bends_are_drawn_independently():
+    z = torch.randn(2000, 64, generator=torch.Generator().manual_seed(0))
+    x = torch.ones(2000, 3, 4, 4)
+    dim = 1 - (shaded(x, z, 1.0, -1.0) + 1) / 2
+    means = dim.mean((2, 3)).T  # (3, 2000)
+    assert means.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert 0 <= dim.min() < 0.1 and 0.9 < dim.max() <= 1
+    assert (torch.corrcoef(means) - torch.eye(3)).abs().max() < 0.1
+    changed = z.clone()
+    changed[:, -18:] = 0.0
+    assert torch.equal(shaded(x, changed, 0.5, -1.0), shaded(x, z, 0.5, -1.0))
+
+
+def test_a_generator_shades_what_it_has_bent():
+    plain, made = make((3, 16, 16), 6), make((3, 16, 16), 6, deformation=0.1, shading=0.6)
+    z, condition = batch(plain, 6)
+    with torch.no_grad():
+        x, y = plain.eval()(z, condition), made.eval()(z, condition)
+    assert torch.allclose(shaded(deformed(x, z, 0.1), z, 0.6, -1.0), y)
+    with pytest.raises(ValueError, match="latent_dim=20: the fields of 3 channels need 30"):
+        make((3, 16, 16), 6, shading=0.6, latent_dim=20)
