@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from .classifiers import load_classifier, shipped
+from .classifiers import shipped
 from .inversion import invert
-from .quality import wanted
+from .quality import load_network, wanted
 from .together import invert_together
 from .weights import SHIPPED, versions, write_atomically, write_json
 
@@ -106,9 +106,9 @@ def _trained(experiment: Experiment, pack: list[dict]) -> list[tuple]:
         return [()] * len(pack)
     runs = [wanted(**experiment.inversion(**settings)) for settings in pack]
     if len(pack) == 1:
-        return [(invert(load_classifier(name), **run),) for name, run in runs]
+        return [(invert(load_network(name), **run),) for name, run in runs]
     alike = [{**run, "device": "auto"} for _, run in runs]
-    return [(one,) for one in invert_together(load_classifier(runs[0][0]), alike)]
+    return [(one,) for one in invert_together(load_network(runs[0][0]), alike)]
 
 
 def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: float) -> dict:

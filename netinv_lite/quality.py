@@ -89,10 +89,16 @@ def wanted(
     }  # fmt: skip
 
 
+def load_network(name: str):
+    """A shipped classifier by name, or a "…-referee" as one more classifier to invert."""
+    dataset, _, kind = name.partition("-")
+    return load_referee(dataset) if kind == "referee" else load_classifier(name)
+
+
 def inverted(dataset: str, seed: int, *args, **settings) -> Inversion:
     """An inversion of a shipped network; arguments as those of `wanted`."""
     name, run = wanted(dataset, seed, *args, **settings)
-    return invert(load_classifier(name), **run)
+    return invert(load_network(name), **run)
 
 
 def measured(inversion: Inversion, dataset: str) -> dict[str, float]:
