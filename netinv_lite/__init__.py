@@ -6,18 +6,19 @@ from .classifiers import CNN, MLP, VGG, ResNet, ViT, load_classifier, load_judge
 from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorMatrix
 from .data import ImageData, load_data
 from .generator import Generator
-from .inversion import Inversion, invert, invert_many
+from .inversion import Inversion, invert
 from .loop import Interrupted
 from .losses import InversionLoss
 from .presets import PRESETS, InversionConfig
 from .teaching import attempt
+from .together import invert_many
 from .training import FitConfig, fit
 from .weights import about
 
 __version__ = "0.1.0"
 # Imported when first used, so that importing the package stays quick.
 _LAZY = (
-    "plot", "metrics", "baselines", "descent", "dafl", "distillation", "together", "benchmark",
+    "plot", "metrics", "baselines", "descent", "dafl", "distillation", "benchmark",
     "experiments",
     "quality", "front", "studies",
 )  # fmt: skip

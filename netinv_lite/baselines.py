@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .conditioning import balanced_classes, one_hot
 from .data import check_name, check_whole
-from .losses import total_variation
+from .losses import log_odds, total_variation
 from .probe import examined, frozen
 
 
@@ -51,12 +51,6 @@ PRESETS = {
     "black": AscentConfig(start=0.0),
     "tv-jitter": AscentConfig(start=0.0, total_variation=1.0, jitter=1),
 }
-
-
-def log_odds(logits: Tensor, k: Tensor) -> Tensor:
-    """logit_k − logsumexp of the other logits; (B,K), (B,) -> (B,)."""
-    others = logits.scatter(1, k[:, None], float("-inf")).logsumexp(1)
-    return logits.gather(1, k[:, None]).squeeze(1) - others
 
 
 class Ascent:

@@ -9,17 +9,21 @@ from time import process_time
 
 import torch
 
+from . import metrics
 from .baselines import AscentConfig, pixel_ascent
 from .classifiers import load_classifier
 from .dafl import dafl
 from .descent import pixel_descent
 from .generator import deformed
+from .inversion import Inversion
+from .losses import log_odds
 from .quality import PER_CLASS, by_referee, inverted, quality, reference
 
 GREY = (0.0, 0.1, 0.2, 0.25, 0.3)
 STRENGTHS = {"mnist": GREY, "fashion_mnist": GREY, "svhn": (0.0, 0.2), "cifar10": (0.0, 0.2)}
 SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3, 0.4),
           "cifar10": (0.2, 0.3, 0.4)}  # fmt: skip
+CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3), "svhn": (0.2,), "cifar10": (0.2,)}
 BENDS = {"mnist": GREY[1:], "fashion_mnist": GREY[1:], "svhn": (0.2, 0.4), "cifar10": (0.2, 0.4)}
 NOISES = (0.02, 0.1, 0.5)  # at the start of an ascent
 STEPS = {"mnist": (40, 80), "fashion_mnist": (40, 80), "svhn": (120,), "cifar10": (120,)}
@@ -34,46 +38,68 @@ def front(
     method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid" bent
     by it; "ascent", `steps` from black with noise of that `strength`; "bent generator" and "bent
     ascent" (noise .1), images bent by `strength` afterwards, of a generator that was trained
-    without: what bending alone does; "deep-inversion", "plug-in", "dafl"; "real" and "noise".
+    without: what bending alone does; "chosen …", the half of twice as many of which the classifier
+    is surest; "deep-inversion", "plug-in", "dafl"; "real" and "noise".
     `train_seconds` and `image_ms` are of the processor.
     """
     network = network.replace("plain", "")
     classifier = load_classifier(dataset + network)
+    chosen, kind = method.startswith("chosen "), method.removeprefix("chosen ")
     if method in ("real", "noise"):
         (images, labels), train, draw = reference(dataset, seed, method), 0.0, 0.0
+    elif method in RIVALS:
+        images, labels, train, draw = rival(dataset + network, seed, method)
+    elif kind in ("generator", "shaded generator"):
+        preset = "vivid" if kind.startswith("shaded") else "readable"
+        inversion, train = trained(dataset, network, seed, preset, strength)
+        images, labels, draw = drawn(inversion, 1 + chosen)
     else:
-        images, labels, train, draw = _made(dataset, network, seed, method, strength, steps)
-    if method.startswith("bent "):
-        z = torch.randn(len(images), 64, generator=torch.Generator().manual_seed(seed))
-        images = deformed(images, z, strength)
+        images, labels, train, draw = _unbent(dataset, network, seed, kind, strength, steps)
+        if kind.startswith("bent"):
+            images, labels = bent(classifier, images, labels, strength, seed, 1 + chosen)
     return {**quality(images, labels, classifier, dataset), **by_referee(images, labels, dataset),
             "train_seconds": train, "image_ms": 1000 * draw / len(images)}  # fmt: skip
 
 
-def _made(dataset: str, network: str, seed: int, method: str, strength: float, steps: int):
-    """Images, labels, and the seconds of training and of drawing; those to be bent, unbent."""
-    if method.endswith("ascent"):
-        return ascended(dataset + network, seed, 0.1 if method.startswith("bent") else strength,
-                        steps)  # fmt: skip
-    if method.endswith("generator"):
-        preset = "vivid" if method.startswith("shaded") else "readable"
-        return generated(dataset, network, seed, preset,
-                         0.0 if method.startswith("bent") else strength)  # fmt: skip
-    return rival(dataset + network, seed, method)
+def _unbent(dataset: str, network: str, seed: int, kind: str, strength: float, steps: int):
+    """Images, labels, and the seconds of training and of drawing; before they are bent."""
+    if kind == "bent generator":
+        inversion, train = trained(dataset, network, seed, "readable", 0.0)
+        images, labels, draw = drawn(inversion, 1)
+        return images, labels, train, draw
+    return ascended(dataset + network, seed, 0.1 if kind == "bent ascent" else strength, steps)
+
+
+def bent(classifier, images, labels, strength: float, seed: int, times: int):
+    """Every image bent so many times, and as many kept as there were: the surest of each class."""
+    random = torch.Generator().manual_seed(seed)
+    many = images.repeat_interleave(times, 0)
+    many = deformed(many, torch.randn(len(many), 64, generator=random), strength)
+    if times == 1:
+        return many, labels
+    k = labels.repeat_interleave(times)
+    rows = log_odds(metrics.logits(classifier, many), k).view(-1, PER_CLASS * times)
+    best = rows.topk(PER_CLASS).indices + torch.arange(0, len(k), rows.shape[1])[:, None]
+    return many[best.flatten()], k[best.flatten()]
 
 
 @lru_cache(maxsize=2)
-def generated(dataset: str, network: str, seed: int, preset: str, deformation: float):
-    """100 images a class of a generator, their labels, seconds of training and of drawing."""
+def trained(dataset: str, network: str, seed: int, preset: str, deformation: float):
+    """An inversion, and the seconds it took."""
     start = process_time()
     inversion = inverted(dataset, seed, network, preset, deformation=deformation)
-    middle = process_time()
-    images, labels = inversion.sample(PER_CLASS, seed=1)
-    return images, labels, middle - start, process_time() - middle
+    return inversion, process_time() - start
+
+
+def drawn(inversion: Inversion, choose_from: int):
+    """100 images a class, their labels, and the seconds of drawing them."""
+    start = process_time()
+    images, labels = inversion.sample(PER_CLASS, seed=1, choose_from=choose_from)
+    return images, labels, process_time() - start
 
 
 def rival(name: str, seed: int, method: str):
-    """The same of DeepInversion, plug-in inversion or DAFL."""
+    """Images, labels, and the seconds of training and of drawing."""
     classifier, start, quiet = load_classifier(name), process_time(), {"progress": False}
     if method == "dafl":
         made = dafl(classifier, seed=seed, device="cpu", **quiet)
@@ -95,14 +121,19 @@ def ascended(name: str, seed: int, noise: float, steps: int):
 
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    """Runs that share a training lie side by side, so that one process trains once for both."""
     rows = []
     for d, n, seed in product(sets, ("plain", "-robust"), seeds):
         points = [("real", 0.0, 0), ("noise", 0.0, 0)]
         points += [("ascent", noise, steps) for noise, steps in product(NOISES, STEPS[d])]
-        points += [("bent ascent", bend, STEPS[d][-1]) for bend in BENDS[d]]
-        points += [("generator", bend, 0) for bend in STRENGTHS[d]]
+        for bend in BENDS[d]:
+            points += [(m, bend, STEPS[d][-1]) for m in ("bent ascent", "chosen bent ascent")]
         points += [("bent generator", bend, 0) for bend in BENDS[d]]
-        points += [("shaded generator", bend, 0) for bend in SHADED[d]]
+        for bend in STRENGTHS[d]:
+            points += [("generator", bend, 0)]
+            points += [("chosen generator", bend, 0)] * (bend in CHOSEN[d])
+        for bend in SHADED[d]:
+            points += [(m, bend, 0) for m in ("shaded generator", "chosen shaded generator")]
         points += [(method, 0.0, 0) for method in RIVALS if n == "plain"]
         rows += [{"dataset": d, "seed": seed, "network": n, "method": m, "strength": strength,
                   "steps": steps} for m, strength, steps in points]  # fmt: skip

@@ -15,7 +15,7 @@ from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot,
 from .data import check_name
 from .generator import Generator
 from .loop import Loop
-from .losses import InversionLoss
+from .losses import InversionLoss, log_odds
 from .presets import PRESETS, InversionConfig
 from .probe import Tap, dtype_of, examined, frozen, on_device, pick_device, probe_logits
 from .weights import read_tensors, split, write_tensors
@@ -38,24 +38,38 @@ class Inversion:
     def device(self) -> torch.device:
         return next(self.generator.parameters()).device
 
-    def sample(self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None):
+    def sample(
+        self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None,
+        choose_from: int = 1,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """New images, class-major, and their classes.
 
         -> images (n·per_class, C, H, W) in the input range and labels (n·per_class,) int64; n is
         the number of `classes` (default: all; with soft targets, the number of rows).
+        choose_from: draw so many times as many, and keep those of each class whose log-odds the
+            classifier puts highest: easily afforded, as drawing is cheap.
         """
-        if per_class < 1:
-            raise ValueError(f"per_class={per_class}: at least 1 is needed.")
+        if per_class < 1 or choose_from < 1:
+            raise ValueError(f"per_class={per_class}, choose_from={choose_from}: at least 1 is "
+                             "needed.")  # fmt: skip
+        soft = isinstance(self.conditioning, SoftTargets)
+        if soft and choose_from > 1:
+            raise ValueError("With soft targets there is no class to choose by: choose_from=1.")
         if classes is None:
-            soft = isinstance(self.conditioning, SoftTargets)
             classes = range(len(self.conditioning.targets) if soft else self.num_classes)
         if not len(classes):
             raise ValueError("classes is empty: name at least one class, or leave it out for all.")
-        k = torch.as_tensor(list(classes)).repeat_interleave(per_class)
+        k = torch.as_tensor(list(classes)).repeat_interleave(per_class * choose_from)
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.of(k, random=random)
         z = torch.randn(len(k), self.config.latent_dim, generator=random)
-        return self._run(z, condition), condition.k
+        images, k = self._run(z, condition), condition.k
+        if choose_from > 1:
+            rows = log_odds(self._read(images), k).view(-1, per_class * choose_from)
+            best = rows.topk(per_class).indices.sort().values  # in the order they were drawn
+            best = (best + torch.arange(0, len(k), rows.shape[1])[:, None]).flatten()
+            images, k = images[best], k[best]
+        return images, k
 
     def images(self, v: Tensor, z: Tensor | None = None, *, seed: int = 0) -> Tensor:
         """Images of chosen vectors v (B,K) and latents z (B,Z), drawn by `seed` where not given."""
@@ -76,12 +90,15 @@ class Inversion:
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.draw(n, random=random)
         z = torch.randn(n, self.config.latent_dim, generator=random)
-        x, met, dtype = self._run(z, condition), [], dtype_of(self.classifier)
+        met = condition.met_by(self._read(self._run(z, condition)))
+        return met.float().mean().item()
+
+    def _read(self, images: Tensor) -> Tensor:
+        """The classifier's logits (N,K) of images on the CPU, on the CPU."""
+        dtype = dtype_of(self.classifier)
         with frozen(self.classifier), torch.no_grad():
-            for xb, yb in zip(x.split(256), condition.y.split(256), strict=True):
-                logits = self.classifier(xb.to(self.device, dtype)).cpu()
-                met.append(Condition(yb, yb).met_by(logits))
-        return torch.cat(met).float().mean().item()
+            return torch.cat([self.classifier(x.to(self.device, dtype)).float().cpu()
+                              for x in images.split(256)])  # fmt: skip
 
     @property
     def num_classes(self) -> int:
@@ -228,28 +245,6 @@ def untrained(
                          "soft targets.")  # fmt: skip
     generator = _generator(shape, conditioning, span, config).to(pick_device(examination[-1]))
     return Inversion(model, generator, conditioning, loss=loss, config=config, seed=seed)
-
-
-def invert_many(
-    classifier: nn.Module, seeds: Sequence[int], *, checkpoint: str | Path | None = None,
-    together: bool = False, **settings,
-) -> list[Inversion]:  # fmt: skip
-    """One inversion per seed, with the settings of `invert`: the columns of the papers' figure.
-
-    `checkpoint` names a file per seed: x.safetensors stands for x-0.safetensors, x-1.safetensors, …
-    together: train them all in one batch, see `together.invert_together`: for a GPU, which one
-        small generator leaves idle. It takes no checkpoint and no `on_step`.
-    """
-    if together:
-        from .together import invert_together
-
-        if checkpoint:
-            raise ValueError("Generators trained together keep no checkpoint: leave it out.")
-        return invert_together(classifier, [{"seed": seed, **settings} for seed in seeds])
-    files = [checkpoint and (p := Path(checkpoint)).with_name(f"{p.stem}-{seed}{p.suffix}")
-             for seed in seeds]  # fmt: skip
-    return [invert(classifier, seed=seed, checkpoint=file, **settings)
-            for seed, file in zip(seeds, files, strict=True)]  # fmt: skip
 
 
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:

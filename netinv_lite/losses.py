@@ -24,14 +24,15 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits, y)
 
 
-def margin(logits: Tensor, k: Tensor, m: float) -> Tensor:
-    """softplus(m − (logit_k − logsumexp of the others)), mean; unlike CE it pushes on until m.
-
-    logits (B,K), k (B,) -> (). The bracket is the log-odds of class k.
-    """
-    top = logits.gather(1, k[:, None]).squeeze(1)
+def log_odds(logits: Tensor, k: Tensor) -> Tensor:
+    """logit_k − logsumexp of the other logits; (B,K), (B,) -> (B,)."""
     others = logits.scatter(1, k[:, None], float("-inf")).logsumexp(1)
-    return F.softplus(m - (top - others)).mean()
+    return logits.gather(1, k[:, None]).squeeze(1) - others
+
+
+def margin(logits: Tensor, k: Tensor, m: float) -> Tensor:
+    """softplus(m − log-odds of k), mean over the batch; unlike CE it pushes on until m."""
+    return F.softplus(m - log_odds(logits, k)).mean()
 
 
 def cosine(f: Tensor) -> Tensor:

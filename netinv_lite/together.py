@@ -1,9 +1,10 @@
-"""Several generators trained at once, in one batch, by what a single one leaves idle of a GPU."""
+"""Several inversions of one classifier: one after the other, or all in one batch."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,31 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm.auto import tqdm
 
 from .conditioning import Condition
-from .inversion import Inversion, seeded, untrained, warn_if_collapsed
+from .inversion import Inversion, invert, seeded, untrained, warn_if_collapsed
 from .loop import Interrupted, adam, detached, keep, scored, set_rate
 from .probe import Tap, frozen
 
 ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progress", "config")
+
+
+def invert_many(
+    classifier: nn.Module, seeds: Sequence[int], *, checkpoint: str | Path | None = None,
+    together: bool = False, **settings,
+) -> list[Inversion]:  # fmt: skip
+    """One inversion per seed, with the settings of `invert`: the columns of the papers' figure.
+
+    `checkpoint` names a file per seed: x.safetensors stands for x-0.safetensors, x-1.safetensors, …
+    together: train them all in one batch, see `invert_together`: for a GPU, which one
+        small generator leaves idle. It takes no checkpoint and no `on_step`.
+    """
+    if together:
+        if checkpoint:
+            raise ValueError("Generators trained together keep no checkpoint: leave it out.")
+        return invert_together(classifier, [{"seed": seed, **settings} for seed in seeds])
+    files = [checkpoint and (p := Path(checkpoint)).with_name(f"{p.stem}-{seed}{p.suffix}")
+             for seed in seeds]  # fmt: skip
+    return [invert(classifier, seed=seed, checkpoint=file, **settings)
+            for seed, file in zip(seeds, files, strict=True)]  # fmt: skip
 
 
 def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversion]:

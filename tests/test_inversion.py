@@ -13,6 +13,7 @@ import netinv_lite as nil
 from helpers import (
     QUICK,
     SCHEMES,
+    K,
     Own,
     assert_same,
     invert,
@@ -24,7 +25,7 @@ from helpers import (
     tiny_mlp,
 )
 from netinv_lite import loop
-from netinv_lite.losses import TERMS
+from netinv_lite.losses import TERMS, log_odds
 
 # So few steps leave the images of a class alike; the test of the warning itself asks for it.
 pytestmark = pytest.mark.filterwarnings("ignore:The generator has collapsed")
@@ -414,3 +415,24 @@ def test_other_soft_targets_are_another_run(tmp_path):
     invert(conditioning=nil.SoftTargets(4, SOFT), checkpoint=file)
     with pytest.raises(ValueError, match="other targets"):
         invert(conditioning=nil.SoftTargets(4, SOFT.roll(1, 0)), checkpoint=file)
+
+
+def test_the_surest_of_many_are_kept_in_the_order_they_were_drawn():
+    inversion = invert(tiny_cnn(), replace(QUICK, steps=30))
+    many, k_many = inversion.sample(12, seed=3)
+    few, k = inversion.sample(4, seed=3, choose_from=3)
+    assert k.tolist() == [c for c in range(K) for _ in range(4)]
+    odds = log_odds(nil.metrics.logits(inversion.classifier, many), k_many).view(K, 12)
+    for c in range(K):
+        best = odds[c].topk(4).indices.sort().values
+        assert torch.allclose(few[k == c], many[k_many == c][best])
+    one = inversion.sample(4, seed=3, choose_from=1)[0]
+    assert torch.equal(one, inversion.sample(4, seed=3)[0])
+    with pytest.raises(ValueError, match="choose_from=0: at least 1"):
+        inversion.sample(4, choose_from=0)
+
+
+def test_soft_targets_have_no_class_to_choose_by():
+    halves = nil.SoftTargets(K, torch.tensor([[0.5, 0.5, 0.0, 0.0]]))
+    with pytest.raises(ValueError, match="no class to choose by"):
+        invert(tiny_cnn(), QUICK, conditioning=halves).sample(2, choose_from=2)
