@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .conditioning import Condition, Label
+from .data import check_finite
 from .inversion import Inversion, invert
 from .presets import InversionConfig
 from .probe import dtype_of, examined, frozen
@@ -44,9 +45,7 @@ class DaflLoss:
     margin: ClassVar[float] = 0.0
 
     def __post_init__(self):
-        for name in ("one_hot", "activation", "balance"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}={getattr(self, name)} must be finite and not negative.")
+        check_finite(self, "one_hot", "activation", "balance")
 
     def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range):
         """The three terms, unweighted, as a dict name -> scalar tensor."""

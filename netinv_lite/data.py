@@ -90,6 +90,13 @@ def check_whole(config, **least: int) -> None:
             raise ValueError(f"{name}={value!r}: a whole number of at least {low} is needed.")
 
 
+def check_finite(config, *names: str) -> None:
+    """Raise a ValueError unless each named attribute is finite and not negative."""
+    for name in names:
+        if not 0 <= getattr(config, name) < float("inf"):
+            raise ValueError(f"{name}={getattr(config, name)} must be finite and not negative.")
+
+
 def check_name(name: str, known, what: str) -> None:
     """Raise a ValueError that suggests the nearest of the `known` names."""
     if name in known:

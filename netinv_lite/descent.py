@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from .baselines import Ascent
 from .conditioning import one_hot
-from .data import check_name, check_whole
+from .data import check_finite, check_name, check_whole
 from .losses import total_variation
 from .probe import examined, frozen
 
@@ -44,9 +44,7 @@ class DescentConfig:
         check_whole(self, steps=1, copies=1, batch_size=1)
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr={self.lr} must be positive and finite.")
-        for name in ("total_variation", "squares", "batch_norm", "jitter", "zoom", "colour"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}={getattr(self, name)} must be finite and not negative.")
+        check_finite(self, "total_variation", "squares", "batch_norm", "jitter", "zoom", "colour")
 
 
 PRESETS = {

@@ -49,9 +49,9 @@ class Inversion:
         choose_from: draw so many times as many, and keep those of each class whose log-odds the
             classifier puts highest: easily afforded, as drawing is cheap.
         """
-        if per_class < 1 or choose_from < 1:
-            raise ValueError(f"per_class={per_class}, choose_from={choose_from}: at least 1 is "
-                             "needed.")  # fmt: skip
+        for name, value in (("per_class", per_class), ("choose_from", choose_from)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: at least 1 is needed.")
         soft = isinstance(self.conditioning, SoftTargets)
         if soft and choose_from > 1:
             raise ValueError("With soft targets there is no class to choose by: choose_from=1.")

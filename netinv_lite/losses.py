@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .conditioning import Condition
+from .data import check_finite
 
 
 def kl(logits: Tensor, v: Tensor) -> Tensor:
@@ -97,9 +98,7 @@ class InversionLoss:
     level: float = 0.0
 
     def __post_init__(self):
-        bad = [f.name for f in fields(self) if not 0 <= getattr(self, f.name) < float("inf")]
-        if bad:
-            raise ValueError(f"Weights are finite and not negative; wrong: {', '.join(bad)}.")
+        check_finite(self, *(f.name for f in fields(self)))
         if not any(getattr(self, name) for name in TERMS):
             raise ValueError(f"Every weight is 0; give one of {', '.join(TERMS)} a positive one.")
 

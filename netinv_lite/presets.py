@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .data import check_whole
+from .data import check_finite, check_whole
 from .generator import FIELD
 from .losses import InversionLoss
 
@@ -37,8 +37,7 @@ class InversionConfig:
         if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
             raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
                              f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
-        if not 0 <= self.modulation < float("inf"):
-            raise ValueError(f"modulation={self.modulation} must be finite and not negative.")
+        check_finite(self, "modulation")
         if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
             raise ValueError(f"deformation={self.deformation} must lie in [0, 1], and needs a "
                              f"latent_dim of at least {2 * FIELD**2}.")  # fmt: skip
