@@ -188,7 +188,7 @@ class _Run:
         order = torch.randperm(len(data.x_train))[: self.images]
         for i, batch in enumerate(order.split(config.batch_size)):
             for group in self.optimiser.param_groups:
-                group["lr"] = config.lr * _one_cycle((self.epoch * steps + i) / total)
+                group["lr"] = config.lr * one_cycle((self.epoch * steps + i) / total)
             x = augment(data.x_train[batch].to(device), config)
             y = data.y_train[batch].to(device)
             if config.eps:
@@ -243,6 +243,6 @@ class _Run:
         set_random_state(tensors, device_of(self.model))
 
 
-def _one_cycle(t: float, warm: float = 0.2) -> float:
+def one_cycle(t: float, warm: float = 0.2) -> float:
     """Linear rise over the first fifth, then a cosine to zero; t in [0, 1]."""
     return t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (1 - warm)))

@@ -10,7 +10,7 @@ from torch import nn
 
 import netinv_lite as nil
 from helpers import assert_same, quadrants, raising, seeded, snapshot, tiny_cnn, tiny_mlp
-from netinv_lite.training import FitConfig, _one_cycle, accuracy, augment, fit, pgd
+from netinv_lite.training import FitConfig, accuracy, augment, fit, one_cycle, pgd
 
 DATA = quadrants()
 BRIEF = FitConfig(epochs=4, batch_size=16, lr=0.05)
@@ -198,9 +198,9 @@ def test_rotation_and_zoom_stay_within_what_was_asked():
     assert ((dx**2 + dy**2).sqrt() - 10).abs().max() < 1.5
 
 
-def test_one_cycle_rises_and_falls_to_zero():
-    assert (_one_cycle(0), _one_cycle(0.2), _one_cycle(1)) == pytest.approx((0, 1, 0))
-    values = [_one_cycle(i / 100) for i in range(101)]
+def testone_cycle_rises_and_falls_to_zero():
+    assert (one_cycle(0), one_cycle(0.2), one_cycle(1)) == pytest.approx((0, 1, 0))
+    values = [one_cycle(i / 100) for i in range(101)]
     assert values[:21] == sorted(values[:21]) and values[20:] == sorted(values[20:], reverse=True)
 
 

@@ -1,0 +1,263 @@
+"""Out-of-distribution detection by train, invert, exclude: a garbage class that grows."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from .classifiers import CNN
+from .data import ImageData, check_name, check_whole
+from .inversion import invert, seeded, untrained
+from .presets import InversionConfig
+from .probe import check_images, device_of, frozen, on_device, random_state, set_random_state
+from .training import one_cycle
+from .weights import read_tensors, split, write_tensors
+
+GARBAGE = ("inverted", "uncertain", "untrained", "noise", "outliers")
+SCORES = ("garbage", "real", "ue")
+
+
+@dataclass(frozen=True)
+class ExclusionConfig:
+    """How a classifier with a garbage class is trained.
+
+    garbage: what is added to that class before every epoch but the first, `excluded` images at a
+        time: "inverted" images of the real classes; the "uncertain" half of twice as many; images
+        of an "untrained" generator; more "noise"; or real "outliers", the upper bound.
+    inversion: the generator that is trained anew each time.
+    """
+
+    garbage: str = "inverted"
+    epochs: int = 6
+    excluded: int = 2000
+    batch_size: int = 128
+    lr: float = 0.05
+    weight_decay: float = 5e-4
+    inversion: InversionConfig = field(
+        default_factory=lambda: InversionConfig(steps=100, batch_size=64)
+    )
+
+    def __post_init__(self):
+        check_name(self.garbage, GARBAGE, "garbage")
+        check_whole(self, epochs=1, excluded=1, batch_size=2)
+        if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"lr={self.lr} must be positive and weight_decay={self.weight_decay} "
+                             "not negative, both finite.")  # fmt: skip
+
+
+class Detector(nn.Module):
+    """A classifier of n classes and one for garbage: `score`, `predict`, `save`, `load`.
+
+    x (B,C,H,W) in `input_range` -> logits (B,n+1), the last of the garbage class.
+    """
+
+    def __init__(self, network: nn.Module, image_shape, input_range, classes, by: str = "garbage"):
+        super().__init__()
+        check_name(by, SCORES, "score")
+        self.network, self.by = network, by
+        self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
+        self.classes = tuple(classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def score(self, images: Tensor, by: str | None = None) -> Tensor:
+        """How far from the data each image is, larger is farther; (N,C,H,W) -> (N,) on the CPU.
+
+        by: "garbage", the probability p of the garbage class; "real", 1 − max p over the real
+        classes; "ue", K/(K−1)·(1 − Σp²), the papers' uncertainty, which an image that is surely
+        garbage does *not* have. Raises ValueError for images of another shape or range.
+        """
+        return score(self._logits(images), by or self.by)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """The class of each image, len(classes) for garbage; (N,C,H,W) -> (N,) int64."""
+        return self._logits(images).argmax(1)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        check_images(images, self.image_shape, self.input_range)
+        device = device_of(self)
+        with frozen(self), torch.no_grad():
+            return torch.cat([self(x.to(device)).cpu() for x in images.split(256)])
+
+    def save(self, path: str | Path) -> Path:
+        """Write the weights and what surrounds them as safetensors, atomically."""
+        return write_tensors(path, self.network.state_dict(), detector={
+            "image_shape": list(self.image_shape), "input_range": list(self.input_range),
+            "classes": list(self.classes), "by": self.by,
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, path: str | Path, network: nn.Module | None = None) -> Detector:
+        """The detector saved at `path`; `network` is its untrained twin where it was not a `CNN`.
+
+        Raises ValueError where the file is damaged or holds another network.
+        """
+        tensors, meta = read_tensors(path)
+        if "detector" not in meta:
+            raise ValueError(f"{path} holds tensors, but no saved detector.")
+        about = meta["detector"]
+        network = network or CNN(about["image_shape"], len(about["classes"]) + 1)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(f"{path} holds another network than this {type(network).__name__}; "
+                             "give its untrained twin as `network`.") from error  # fmt: skip
+        return cls(network, **about).eval().requires_grad_(False)
+
+
+def score(logits: Tensor, by: str) -> Tensor:
+    """The scores of `Detector.score` from logits (N,n+1) -> (N,)."""
+    check_name(by, SCORES, "score")
+    p = logits.double().softmax(1)
+    if by == "garbage":
+        return p[:, -1].float()
+    if by == "real":
+        return (1 - p[:, :-1].amax(1)).float()
+    K = p.shape[1]
+    return (K / (K - 1) * (1 - p.square().sum(1))).float()
+
+
+def train_with_exclusion(
+    data: ImageData, network: nn.Module | None = None, *, config: ExclusionConfig | None = None,
+    outliers: Tensor | None = None, device: str | torch.device = "auto", seed: int = 0,
+    progress: bool = True, checkpoint: str | Path | None = None,
+) -> Detector:  # fmt: skip
+    """Train a detector on `data`: each epoch train, invert, exclude what the inversion found.
+
+    min over θ of Σ w_y CE(y, f_θ(x)) over the data and the garbage, w_y inverse to the size of
+    class y; garbage starts as Gaussian noise, an average class's worth, and grows, see
+    `ExclusionConfig`.
+
+    network: with n+1 logits (default: a new `CNN`); a copy is trained, yours is left as it was.
+    outliers: (N,C,H,W) in the data's range, where the garbage is to be real outliers.
+    checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
+
+    Raises ValueError for a network or outliers that do not fit, FloatingPointError for a loss that
+    is not finite. Source: Suhail et al., arXiv 2505.23448 and 2512.00229.
+    """
+    config = config or ExclusionConfig()
+    if (config.garbage == "outliers") != (outliers is not None):
+        raise ValueError("outliers=... and garbage='outliers' belong together.")
+    with seeded(seed, device):
+        network = on_device(copy.deepcopy(network) if network is not None else
+                            CNN(data.image_shape, len(data.classes) + 1), device)  # fmt: skip
+        run = _Exclusion(data, network.requires_grad_(True), config, outliers, seed, checkpoint)
+        run.train(progress)
+    return run.detector.eval().requires_grad_(False)
+
+
+class _Exclusion:
+    """The state of one run: what a checkpoint holds."""
+
+    def __init__(self, data, network, config, outliers, seed, checkpoint):
+        self.data, self.config, self.seed, self.outliers = data, config, seed, outliers
+        self.detector = Detector(network, data.image_shape, data.input_range, data.classes)
+        self.optimiser = torch.optim.SGD(network.parameters(), config.lr, 0.9, nesterov=True,
+                                         weight_decay=config.weight_decay)  # fmt: skip
+        self.checkpoint = Path(checkpoint) if checkpoint else None
+        self.identity = {"config": asdict(config), "seed": seed, "data": data.name}
+        self.epoch, self.n = 0, len(data.classes)
+        for images in [data.x_train] + ([outliers] if outliers is not None else []):
+            check_images(images, data.image_shape, data.input_range)
+        logits = self.detector._logits(data.x_train[:2])
+        if logits.shape[1] != self.n + 1:
+            raise ValueError(f"The network returns {logits.shape[1]} logits; {self.n + 1} are "
+                             f"needed, for {self.n} classes and the garbage.")  # fmt: skip
+        self.garbage = noise(len(data.x_train) // self.n, data)
+
+    def train(self, progress: bool) -> None:
+        if self.checkpoint and self.checkpoint.exists():
+            self._restore()
+        bar = tqdm(total=self.config.epochs, initial=self.epoch, disable=not progress,
+                   desc="train, invert, exclude", unit="epoch")  # fmt: skip
+        with bar:
+            while self.epoch < self.config.epochs:
+                if self.epoch:
+                    self.garbage = torch.cat([self.garbage, self._found()])
+                loss = self._epoch()
+                self.epoch += 1
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.3f}", garbage=len(self.garbage))
+                if self.checkpoint:
+                    self._save()
+
+    def _epoch(self) -> float:
+        data, config, network = self.data, self.config, self.detector.network.train()
+        x = torch.cat([data.x_train, self.garbage])
+        y = torch.cat([data.y_train, torch.full((len(self.garbage),), self.n)])
+        weights = len(y) / ((self.n + 1) * y.bincount(minlength=self.n + 1).clamp_min(1))
+        device, total = device_of(network), 0.0
+        batches = [b for b in torch.randperm(len(y)).split(config.batch_size) if len(b) > 1]
+        for i, batch in enumerate(batches):
+            for group in self.optimiser.param_groups:
+                group["lr"] = config.lr * one_cycle((self.epoch + i / len(batches)) / config.epochs)
+            logits = network(x[batch].to(device))
+            loss = F.cross_entropy(logits, y[batch].to(device), weights.to(device))
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"The loss is {loss.item()} in epoch {self.epoch}: lower "
+                                         f"lr={config.lr}.")  # fmt: skip
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            total += loss.item()
+        return total / len(batches)
+
+    def _found(self) -> Tensor:
+        """The images that are excluded before this epoch."""
+        config, kind = self.config, self.config.garbage
+        if kind == "noise":
+            return noise(config.excluded, self.data)
+        if kind == "outliers":
+            return self.outliers[torch.randint(len(self.outliers), (config.excluded,))]
+        detector, seed = self.detector.eval(), 1000 * self.seed + self.epoch
+        settings = {"config": config.inversion, "seed": seed, "device": device_of(detector)}
+        if kind == "untrained":
+            examination = (None, None, None, settings["device"])
+            made = untrained(detector, examination, "vector-matrix", None, None, config.inversion,
+                             seed)  # fmt: skip
+        else:
+            made = invert(detector, progress=False, **settings)
+        twice = 2 if kind == "uncertain" else 1
+        each = math.ceil(twice * config.excluded / self.n)
+        images, _ = made.sample(each, seed=seed, classes=range(self.n))
+        if kind == "uncertain":
+            sure = detector._logits(images).softmax(1).amax(1)
+            images = images[sure.argsort()]
+        else:
+            images = images[torch.randperm(len(images))]
+        return images[: config.excluded]
+
+    def _save(self) -> None:
+        tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
+        for i, p in enumerate(self.detector.network.parameters()):
+            tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
+        tensors |= {"garbage": self.garbage, **random_state(device_of(self.detector))}
+        write_tensors(self.checkpoint, tensors, epoch=self.epoch, identity=self.identity)
+
+    def _restore(self) -> None:
+        tensors, meta = read_tensors(self.checkpoint)
+        if meta.get("identity") != self.identity:
+            raise ValueError(f"{self.checkpoint} belongs to another run ({meta.get('identity')}); "
+                             "remove it or name another checkpoint.")  # fmt: skip
+        self.detector.network.load_state_dict(split(tensors, "network"))
+        parameters = list(self.detector.network.parameters())
+        for i, t in split(tensors, "momentum").items():
+            p = parameters[int(i)]
+            self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
+        self.garbage, self.epoch = tensors["garbage"], meta["epoch"]
+        set_random_state(tensors, device_of(self.detector))
+
+
+def noise(n: int, data: ImageData) -> Tensor:
+    """Gaussian noise about the middle of the range, half of it wide, clipped; (n,C,H,W)."""
+    low, high = data.input_range
+    x = (low + high) / 2 + (high - low) / 2 * torch.randn(n, *data.image_shape)
+    return x.clamp(low, high)
