@@ -1,0 +1,61 @@
+"""Outlier scores of a plain classifier, and how well a score separates, against other libraries."""
+
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+import netinv_lite as nil
+from helpers import assert_same, snapshot
+from netinv_lite.outliers import NAMES, Baselines, separation
+
+
+def scores(seed, n, shift, scale=1.0):
+    return scale * (torch.randn(n, generator=torch.Generator().manual_seed(seed)) + shift)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e9])
+def test_separation_is_that_of_other_libraries(scale):
+    metrics = pytest.importorskip("pytorch_ood.metrics")
+    inside, outside = scores(0, 300, 0, scale), scores(1, 200, 1.5, scale)
+    got = separation(inside, outside)
+    y, s = [0] * 300 + [1] * 200, torch.cat([inside, outside]).double().numpy()
+    assert got["auroc"] == pytest.approx(roc_auc_score(y, s), abs=1e-6)
+    assert got["aupr"] == pytest.approx(average_precision_score(y, s), abs=1e-5)
+    theirs = metrics.OODMetrics()
+    theirs.update(
+        torch.cat([inside, outside]).double() / scale, torch.tensor([1] * 300 + [-1] * 200)
+    )
+    assert got["fpr95"] == pytest.approx(theirs.compute()["FPR95TPR"], abs=0.005)
+
+
+def test_separation_at_its_ends():
+    zeros, ones = torch.zeros(20), torch.ones(20)
+    assert separation(zeros, ones) == {"auroc": 1, "aupr": 1, "fpr95": 0}
+    assert separation(ones, zeros)["auroc"] == 0 and separation(ones, zeros)["fpr95"] == 1
+    same = separation(zeros, zeros.clone())
+    assert same["auroc"] == 0.5 and same["fpr95"] == 1
+    late = torch.cat([torch.zeros(2), torch.ones(38)])  # 95 of 100 outside score 1: two in 40 miss
+    assert separation(torch.full((10,), 0.5), late)["fpr95"] == 0
+
+
+@pytest.mark.parametrize("wrong", [torch.empty(0), torch.tensor([float("nan")]), torch.ones(2, 2)])
+def test_scores_are_checked(wrong):
+    with pytest.raises(ValueError, match="finite"):
+        separation(torch.ones(3), wrong)
+
+
+def test_the_baselines_tell_noise_from_digits():
+    pytest.importorskip("pytorch_ood")
+    data, classifier = nil.load_data("digits"), nil.load_classifier("digits")
+    before = snapshot(classifier)
+    baselines = Baselines(classifier, data.x_train, data.y_train)
+    random = torch.Generator().manual_seed(0)
+    far = 2 * torch.rand(100, 1, 28, 28, generator=random) - 1
+    near, out = baselines(data.x_test[:100]), baselines(far)
+    assert tuple(near) == NAMES and all(s.shape == (100,) for s in near.values())
+    for name in NAMES:
+        assert separation(near[name], out[name])["auroc"] > 0.8, name
+    assert_same(snapshot(classifier), before)
+    p = nil.metrics.logits(classifier, far).softmax(1).amax(1)
+    assert out["MSP"].tolist() == pytest.approx((-p).tolist(), abs=1e-5) or (
+        out["MSP"].tolist() == pytest.approx((1 - p).tolist(), abs=1e-5))  # fmt: skip
