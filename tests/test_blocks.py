@@ -1,0 +1,89 @@
+"""Splitting a network: the chain of its blocks is the network, cut where one tensor carries all."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import netinv_lite as nil
+from helpers import assert_same, seeded, snapshot
+from netinv_lite.blocks import chain, split
+
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+
+
+def features(model, x):
+    with torch.no_grad():
+        return nil.metrics.features(model, x)
+
+
+@pytest.mark.parametrize("architecture", [nil.CNN, nil.MLP, nil.ResNet, nil.VGG])
+def test_the_chain_ends_at_the_penultimate_features(architecture):
+    model = seeded(architecture, GREY, 10).eval()
+    before, x = snapshot(model), torch.rand(3, *GREY)
+    a, blocks = x, split(model, GREY)
+    with torch.no_grad():
+        for block in blocks:
+            a = block(a)
+            assert tuple(a.shape[1:]) == block.shape
+    assert torch.allclose(a, features(model, x), atol=1e-6)
+    assert len(blocks) > 1 and len({b.name for b in blocks}) == len(blocks)
+    assert_same(snapshot(model), before)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "regnet_y_400mf"])
+def test_residual_units_are_blocks_and_stay_whole(name):
+    model = seeded(getattr(torchvision.models, name), weights=None).eval()
+    x = torch.rand(2, 3, 64, 64)
+    blocks = split(model, (3, 64, 64))
+    with torch.no_grad():
+        a = x
+        for block in blocks:
+            a = block(a)
+    assert torch.allclose(a, features(model, x), atol=1e-4)
+    deepest = max(sum(isinstance(m, nn.Conv2d) for m in b.module.modules()) for b in blocks)
+    assert len(blocks) >= 10 and deepest <= 6  # one unit, with squeeze and excitation at most
+
+
+def test_a_cut_by_name_ends_there():
+    model = seeded(torchvision.models.resnet18, weights=None).eval()
+    caught = []
+    handle = model.layer3[0].register_forward_hook(lambda *args: caught.append(args[-1]))
+    x = torch.rand(2, *COLOUR)
+    with torch.no_grad():
+        model(x)
+        handle.remove()
+        a = x
+        for block in split(model, COLOUR, "layer3.0"):
+            a = block(a)
+    assert torch.allclose(a, caught[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("cut, what", [
+    ("layer3.7", "Did you mean 'layer3"), ("layer2.0.conv1", "another branch.*'layer2.0'"),
+])  # fmt: skip
+def test_a_cut_that_cannot_be_says_what_could(cut, what):
+    with pytest.raises(ValueError, match=what):
+        split(torchvision.models.resnet18(weights=None), COLOUR, cut)
+
+
+class Moody(nn.Module):
+    """What it does depends on what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, 2), nn.Linear(4 * 13 * 13, 5)
+
+    def forward(self, x):
+        h = self.a(x)
+        return self.b(h.flatten(1) if h.mean() > 0 else -h.flatten(1))
+
+
+def test_a_model_that_cannot_be_traced_is_given_in_blocks():
+    model = Moody()
+    with pytest.raises(ValueError, match="Give the blocks yourself"):
+        split(model, GREY)
+    blocks = chain([model.a, nn.Flatten()], model, GREY)
+    assert [(b.name, b.shape) for b in blocks] == [("a", (4, 13, 13)), ("block 2", (676,))]
+    with pytest.raises(ValueError, match="does not accept what comes before it"):
+        chain([model.a, nn.Linear(7, 2)], model, GREY)

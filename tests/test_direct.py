@@ -1,0 +1,144 @@
+"""Direct inversion: it learns the way back, resumes, reports, and leaves the model alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision
+
+import netinv_lite as nil
+from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
+from netinv_lite import direct
+from netinv_lite.direct import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
+
+QUICK = DirectConfig(steps=4, joint=4, batch_size=8, width=8)
+
+
+def train(model=None, config=QUICK, **settings):
+    return invert_layers(model or tiny_cnn(), config=config, device="cpu", progress=False,
+                         **settings)  # fmt: skip
+
+
+def representation(inverse, x):
+    with torch.no_grad():
+        return inverse.representations(x)[-1]
+
+
+def test_it_learns_the_way_back():
+    config = DirectConfig(steps=120, joint=60, batch_size=32, width=16)
+    inverse = train(config=config)
+    before, after = train().report(n=64), inverse.report(n=64)
+    assert list(after["depth"]) == [1, 2, 3]
+    assert (after["psnr"] > before["psnr"] + 2).all() and after["cycle"].iloc[-1] < 0.7
+    for stage, rows in inverse.history.items():
+        first, last = rows[0], rows[-1]
+        assert stage == "joint" or all(last[term] < first[term] for term in first)
+
+
+def test_images_come_back_in_range_and_shape():
+    inverse = train()
+    x = torch.rand(5, *SHAPE) * 2 - 1
+    with torch.no_grad():
+        made = inverse(representation(inverse, x))
+    assert made.shape == x.shape and -1 <= made.min() and made.max() <= 1
+    assert inverse.shape == tuple(representation(inverse, x).shape[1:])
+
+
+def test_the_model_is_left_alone_and_shared_not_copied():
+    model = tiny_cnn()
+    model.train()
+    before = snapshot(model)
+    inverse = train(model)
+    assert_same(snapshot(model), before)
+    assert inverse.model is model and not any("model" in name for name in inverse.state_dict())
+
+
+@pytest.mark.parametrize("terms", [
+    {"image": 0.0, "cycle": 0.0}, {"block": 0.0}, {"cycle": 0.0}, {"image": 0.0},
+])  # fmt: skip
+def test_terms_of_weight_zero_are_not_computed(terms):
+    joint = 0 if terms == {"image": 0.0, "cycle": 0.0} else 4
+    inverse = train(config=replace(QUICK, joint=joint, **terms))
+    assert set(inverse.history["block 2"][0]) == {"block", "image", "cycle"} - set(terms)
+
+
+@pytest.mark.parametrize("stop", [2, 6, 14])
+def test_a_stopped_run_goes_on_to_the_same_inverse(tmp_path, monkeypatch, stop):
+    whole, file, taken = train(seed=3), tmp_path / "state.safetensors", 0
+    advance, run = direct._Run._advance, direct._Run
+
+    def stopping(self, *args):
+        nonlocal taken
+        if taken == stop:
+            self._save()
+            raise KeyboardInterrupt
+        taken += 1
+        advance(self, *args)
+
+    monkeypatch.setattr(run, "_advance", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(seed=3, checkpoint=file)
+    monkeypatch.undo()
+    resumed = train(seed=3, checkpoint=file)
+    assert_same(resumed.inverses.state_dict(), whole.inverses.state_dict())
+    assert resumed.history == whole.history
+    with pytest.raises(ValueError, match="another run"):
+        train(seed=4, checkpoint=file)
+
+
+def test_saved_and_loaded_for_the_same_model_only(tmp_path):
+    model = tiny_cnn()
+    inverse = train(model)
+    path = inverse.save(tmp_path / "inverse.safetensors")
+    again = LayerwiseInverse.load(path, model, device="cpu")
+    a = representation(inverse, torch.rand(3, *SHAPE))
+    with torch.no_grad():
+        assert torch.equal(again(a), inverse(a))
+    with pytest.raises(ValueError, match="another model"):
+        LayerwiseInverse.load(path, tiny_cnn(seed=1))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError):
+        LayerwiseInverse.load(path, model)
+
+
+def test_wrong_representations_are_refused():
+    inverse = train()
+    (D,) = inverse.shape
+    with pytest.raises(ValueError, match=rf"shape \(B, {D}\) are expected"):
+        inverse(torch.zeros(2, D + 1))
+    with pytest.raises(ValueError, match="NaN"):
+        inverse(torch.full((2, D), float("nan")))
+
+
+def test_given_images_are_learned_on():
+    ones = torch.full((4, *SHAPE), 0.5)
+    inverse = train(config=replace(QUICK, steps=60, joint=0), data=ones)
+    with torch.no_grad():
+        made = inverse(representation(inverse, ones))
+    assert (made - 0.5).abs().mean() < 0.15
+
+
+@pytest.mark.parametrize("after, before", [
+    ((8,), (5,)), ((8,), (4, 6, 6)), ((8, 1, 1), (4, 3, 3)), ((8, 4, 4), (3, 7, 9)),
+    ((36,), (4, 3, 3)), ((3, 9, 9), (5, 4, 4)),
+])  # fmt: skip
+def test_an_inverse_has_the_shape_of_what_came_before(after, before):
+    made = inverse_of(after, before, 8)(torch.rand(2, *after))
+    assert tuple(made.shape[1:]) == before
+    if after == (36,):
+        assert not list(inverse_of(after, before, 8).parameters())  # exact: nothing to learn
+
+
+def test_every_stage_runs_on_a_deep_network():
+    model = seeded(torchvision.models.resnet18, weights=None).eval()
+    config = DirectConfig(steps=1, joint=1, batch_size=2, width=8)
+    inverse = train(model, config, cut="layer2.1", image_shape=(3, 64, 64))
+    assert len(inverse.history) == len(inverse.blocks) + 1
+    assert len(inverse.report(n=2)) == len(inverse.blocks)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": 0.0}, {"image": -1.0},
+                                   {"block": 0.0, "image": 0.0, "cycle": 0.0}])  # fmt: skip
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError):
+        DirectConfig(**wrong)
