@@ -27,9 +27,9 @@ class DirectConfig:
 
     Each block's inverse is trained for `steps`, with the weights `block` (the representation
     before it), `image` (the image that the inverses so far arrive at) and `cycle` (what the model
-    makes of that image, at every block), and then all together for `joint` steps, with the last
-    two, from the last depth and a random one in turn. `width` is that of an inverse's hidden channels, `source` one of `synthetic.KINDS` or
-    "mixed", what they learn on where no data are given.
+    makes of that image, at every block), and then all together for `joint` steps with the last
+    two, from the last depth and a random one in turn. `width` is that of an inverse's hidden
+    channels, `source` one of `synthetic.KINDS` or "mixed", to learn on where no data are given.
     """
 
     steps: int = 300

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torchvision
 
-import netinv_lite as nil
 from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
 from netinv_lite import direct
 from netinv_lite.direct import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
