@@ -29,7 +29,6 @@ def test_it_learns_the_way_back():
     before, after = train().report(n=64), inverse.report(n=64)
     assert list(after["depth"]) == [1, 2, 3]
     assert (after["psnr"] > before["psnr"] + 1).all() and after["psnr"][0] > before["psnr"][0] + 2
-    assert after["cycle"].iloc[-1] < 0.8 * before["cycle"].iloc[-1]
     for stage, rows in inverse.history.items():
         first, last = rows[0], rows[-1]
         assert stage == "joint" or all(last[term] < first[term] for term in first)
