@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +18,10 @@ from .inversion import invert
 from .quality import load_network, wanted
 from .together import invert_together
 from .weights import SHIPPED, versions, write_atomically, write_json
+from .workers import worded, workers
 
 # Columns that are neither a setting nor a measurement.
 KEYS = ("run", "weights", "seconds", "error")
-TRIES = 3  # of a run whose worker was killed
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def run(
     with (
         tqdm(total=len(items), initial=len(items) - len(todo), desc=experiment.name, unit="run",
              disable=not progress, mininterval=0.5) as bar,
-        _workers(jobs, cluster) as work,
+        workers(jobs, cluster, _lost) as work,
     ):  # fmt: skip
         for done in work(partial(attempt, experiment), _packs(experiment, todo, together)):
             rows.update({row["run"]: row for row in done})
@@ -92,8 +91,7 @@ def attempt(experiment: Experiment, pack: list[dict]) -> list[dict]:
     try:
         first = _trained(experiment, pack)
     except Exception as failure:  # one run that fails must not end the others
-        seconds = (time.perf_counter() - start) / len(pack)
-        return [_row(settings, {}, seconds, _worded(failure)) for settings in pack]
+        return _lost(pack, worded(failure), (time.perf_counter() - start) / len(pack))
     finally:
         torch.set_num_threads(threads)
     share = (time.perf_counter() - start) / len(pack)
@@ -118,14 +116,10 @@ def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: flo
         numbers = experiment.measure(*given, **settings)
         measured, error = {name: _rounded(value) for name, value in numbers.items()}, ""
     except Exception as failure:
-        measured, error = {}, _worded(failure)
+        measured, error = {}, worded(failure)
     finally:
         torch.set_num_threads(threads)
     return _row(settings, measured, seconds + time.perf_counter() - start, error)
-
-
-def _worded(failure: Exception) -> str:
-    return f"{type(failure).__name__}: {' '.join(str(failure).split())}"
 
 
 def _packs(experiment: Experiment, todo: dict[str, dict], together: int) -> list[list[dict]]:
@@ -138,6 +132,10 @@ def _packs(experiment: Experiment, todo: dict[str, dict], together: int) -> list
         kinds.setdefault((name, run["conditioning"], run["config"]), []).append(settings)
     return [kind[i : i + together] for kind in kinds.values()
             for i in range(0, len(kind), together)]  # fmt: skip
+
+
+def _lost(pack: list[dict], reason: str, seconds: float = 0.0) -> list[dict]:
+    return [_row(settings, {}, seconds, reason) for settings in pack]
 
 
 def _rounded(value):
@@ -189,79 +187,6 @@ def summary(frame):
     table = groups[measured].agg(["mean", "std"])
     table.insert(0, ("seeds", ""), groups["seed"].nunique())
     return table
-
-
-@contextmanager
-def _workers(jobs: int, cluster: str | None) -> Iterator[Callable]:
-    """A function (call, items) -> the results, in the order in which they are ready."""
-    if cluster:
-        with _dask(cluster) as work:
-            yield work
-    elif jobs == 1:
-        yield map
-    else:
-        yield partial(_joblib, jobs)
-
-
-def _joblib(jobs: int, call: Callable, packs: list[list[dict]]) -> Iterator[list[dict]]:
-    """Processes of this machine; where one is killed, what it had not finished is tried again.
-
-    A killed process ends the pool, and with it runs that did no harm. So what is left after
-    `TRIES` pools is run one pack at a time, and only the one whose own process dies is given up.
-    """
-    left = {key(pack[0]): pack for pack in packs}
-    for _ in range(TRIES):
-        try:
-            for rows in _pool(jobs, call, list(left.values())):
-                left.pop(rows[0]["run"])
-                yield rows
-            return
-        except _killed() as error:
-            reason = f"its worker was killed ({type(error).__name__})"
-    for pack in left.values():
-        try:
-            rows = next(iter(_pool(2, call, [pack])))  # a pool of one would be this very process
-        except _killed():
-            rows = [_row(settings, {}, 0.0, reason) for settings in pack]
-        yield rows
-
-
-def _pool(jobs: int, call: Callable, packs: list) -> Iterator[list[dict]]:
-    from joblib import Parallel, delayed
-
-    return Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(call)(p) for p in packs)
-
-
-def _killed() -> type[Exception]:
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    return TerminatedWorkerError
-
-
-@contextmanager
-def _dask(address: str) -> Iterator[Callable]:
-    """The workers of a scheduler, which tries a run elsewhere when its worker dies."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        raise ImportError("A cluster needs Dask: pip install 'netinv-lite[cluster]'.") from error
-    try:
-        client = Client(address, timeout=20)
-    except (OSError, ValueError) as error:
-        raise ConnectionError(
-            f"No Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, "
-            "and workers with `dask worker ADDRESS`."
-        ) from error
-
-    def work(call: Callable, packs: list[list[dict]]) -> Iterator[list[dict]]:
-        futures = {client.submit(call, pack, pure=False): pack for pack in packs}
-        for future in as_completed(futures):
-            failure, pack = future.exception(), futures[future]
-            rows = [_row(settings, {}, 0.0, failure and _worded(failure)) for settings in pack]
-            yield rows if failure else future.result()
-
-    with client:
-        yield work
 
 
 def _known(path: Path) -> dict[str, dict]:

@@ -198,7 +198,7 @@ def test_soft_targets_of_the_callers():
 @pytest.mark.parametrize("preset", nil.PRESETS)
 def test_presets_are_a_loss_and_a_config(preset):
     loss, config = nil.PRESETS[preset]
-    short = replace(config, steps=3, batch_size=16, latent_dim=18, width=8)
+    short = replace(config, steps=3, batch_size=16, latent_dim=22, width=8)
     inversion = invert(preset=preset, config=short)
     assert inversion.loss == loss
     weighed = {name for name in TERMS if getattr(loss, name)}

@@ -33,6 +33,7 @@ def test_as_one_by_one(conditioning):
     assert not torch.allclose(batch[0].sample(2)[0], batch[1].sample(2)[0], atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_every_run_has_its_own_loss():
     losses = [nil.InversionLoss(), nil.PRESETS["readable"][0], nil.InversionLoss(class_cosine=2.0)]
     batch = together([{"seed": 1, "loss": loss} for loss in losses])

@@ -1,0 +1,50 @@
+"""Small networks that go back through one block: from its output to its input."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+
+def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> nn.Module:
+    """A small network from a block's output, one of shape `after`, to its input, `before`.
+
+    Where the block only flattened, the exact inverse; else linear layers to and between vectors,
+    and convolutions, at the larger of the two sizes, between images.
+    """
+    if math.prod(after) == math.prod(before) and len(after) != len(before):
+        return nn.Unflatten(1, before)
+    if len(after) == 1 or after[1:] == (1, 1):
+        hidden = min(4 * width, 512)
+        layers = [nn.Flatten(), nn.Linear(math.prod(after), hidden), nn.LeakyReLU(0.2)]
+        layers += [nn.Linear(hidden, math.prod(before)), nn.Unflatten(1, before)]
+        if len(before) == 3 and before[1] > 1:  # one look at the neighbours
+            layers += [_Residual(before[0], width)]
+        return nn.Sequential(*layers)
+    size = max(after[1:], before[1:])
+    return nn.Sequential(
+        *_convolution(after[0], width),
+        nn.Upsample(size) if size != after[1:] else nn.Identity(),
+        *_convolution(width, width),
+        *_convolution(width, width),
+        nn.Conv2d(width, before[0], 3, padding=1),
+        nn.AdaptiveAvgPool2d(before[1:]) if size != before[1:] else nn.Identity(),
+    )
+
+
+class _Residual(nn.Module):
+    """a + two convolutions of a."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.body = nn.Sequential(*_convolution(channels, width),
+                                  nn.Conv2d(width, channels, 3, padding=1))  # fmt: skip
+
+    def forward(self, a: Tensor) -> Tensor:
+        return a + self.body(a)
+
+
+def _convolution(channels: int, width: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+            nn.LeakyReLU(0.2)]  # fmt: skip
