@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .conditioning import balanced_classes, one_hot
-from .data import check_finite, check_name, check_whole
+from .data import check_finite, check_name, check_positive, check_whole
 from .losses import log_odds, total_variation
 from .probe import examined, frozen
 
@@ -36,8 +36,7 @@ class AscentConfig:
 
     def __post_init__(self):
         check_whole(self, steps=1, batch_size=1, jitter=0)
-        if not 0 < self.step_size < float("inf"):
-            raise ValueError(f"step_size={self.step_size} must be positive and finite.")
+        check_positive(self, "step_size")
         check_finite(self, "noise", "total_variation")
         if self.start is not None and not 0 <= self.start <= 1:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None "

@@ -10,7 +10,7 @@ from torch import Generator as Random
 from torch import Tensor
 from torch.nn import functional as F
 
-from .data import check_name
+from .data import check_name, check_positive
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ class Vector(Label):
     name: ClassVar[str] = "vector"
 
     def __post_init__(self):
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"scale={self.scale} must be positive and finite.")
+        check_positive(self, "scale")
 
     def of(self, k: Tensor, *, random: Random | None = None) -> Condition:
         y = one_hot(k, self.num_classes)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import metrics
 from .conditioning import Condition, Label
 from .data import check_finite
 from .inversion import Inversion, invert
 from .presets import InversionConfig
-from .probe import dtype_of, examined, frozen
+from .probe import examined
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,7 @@ class Dafl:
     def draw(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         """n images, and the classes that the classifier takes them for."""
         images = self.inversion.images(self.inversion.conditioning.of(torch.zeros(n)).v, seed=seed)
-        with frozen(self.classifier), torch.no_grad():
-            x = images.to(self.inversion.device, dtype_of(self.classifier))
-            read = torch.cat([self.classifier(xb).argmax(1).cpu() for xb in x.split(256)])
-        return images, read
+        return images, metrics.logits(self.classifier, images).argmax(1)
 
     def sample(
         self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None,

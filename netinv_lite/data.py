@@ -97,6 +97,13 @@ def check_finite(config, *names: str) -> None:
             raise ValueError(f"{name}={getattr(config, name)} must be finite and not negative.")
 
 
+def check_positive(config, *names: str) -> None:
+    """Raise a ValueError unless each named attribute is finite and above zero."""
+    for name in names:
+        if not 0 < getattr(config, name) < float("inf"):
+            raise ValueError(f"{name}={getattr(config, name)} must be positive and finite.")
+
+
 def check_name(name: str, known, what: str) -> None:
     """Raise a ValueError that suggests the nearest of the `known` names."""
     if name in known:

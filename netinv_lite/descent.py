@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from .baselines import Ascent
 from .conditioning import one_hot
-from .data import check_finite, check_name, check_whole
+from .data import check_finite, check_name, check_positive, check_whole
 from .losses import total_variation
 from .probe import examined, frozen
 
@@ -42,8 +42,7 @@ class DescentConfig:
 
     def __post_init__(self):
         check_whole(self, steps=1, copies=1, batch_size=1)
-        if not 0 < self.lr < float("inf"):
-            raise ValueError(f"lr={self.lr} must be positive and finite.")
+        check_positive(self, "lr")
         check_finite(self, "total_variation", "squares", "batch_norm", "jitter", "zoom", "colour")
 
 

@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .inverses import inverse_of
-from .inversion import seeded
 from .layerwise import DirectConfig, LayerwiseInverse, blocks_of
-from .probe import device_of, frozen, on_device, random_state, set_random_state, signature
+from .probe import device_of, frozen, on_device, random_state, seeded, set_random_state, signature
 from .synthetic import Source, of, source
 from .weights import read_tensors, write_tensors
 from .weights import split as part

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .data import check_whole
+from .data import check_positive, check_whole
 from .inversion import Inversion
-from .probe import device_of, frozen, on_device
+from .probe import device_of, frozen, on_device, seeded
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class DistillConfig:
 
     def __post_init__(self):
         check_whole(self, steps=1, batch_size=2, shift=0)
-        for name in ("lr", "temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}={getattr(self, name)} must be positive and finite.")
+        check_positive(self, "lr", "temperature")
 
 
 def distill(
@@ -75,10 +73,8 @@ def teach(
     student = copy.deepcopy(on_device(student, device)).train()
     adam = torch.optim.Adam(student.parameters(), config.lr)
     decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.02, total_iters=config.steps)
-    devices = [device] if device.type == "cuda" else []
     bar = tqdm(range(config.steps), desc="distill", unit="step", disable=not progress)
-    with torch.random.fork_rng(devices=devices), frozen(teacher):
-        torch.manual_seed(seed)
+    with seeded(seed, device), frozen(teacher):
         for step in bar:
             x = source(config.batch_size).to(device)
             moves = torch.randint(-config.shift, config.shift + 1, (2,)).tolist()

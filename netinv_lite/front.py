@@ -16,7 +16,7 @@ from .dafl import dafl
 from .descent import pixel_descent
 from .generator import deformed
 from .inversion import Inversion
-from .losses import log_odds
+from .losses import surest
 from .quality import PER_CLASS, by_referee, inverted, quality, reference
 
 GREY = (0.0, 0.1, 0.2, 0.25, 0.3)
@@ -78,9 +78,8 @@ def bent(classifier, images, labels, strength: float, seed: int, times: int):
     if times == 1:
         return many, labels
     k = labels.repeat_interleave(times)
-    rows = log_odds(metrics.logits(classifier, many), k).view(-1, PER_CLASS * times)
-    best = rows.topk(PER_CLASS).indices + torch.arange(0, len(k), rows.shape[1])[:, None]
-    return many[best.flatten()], k[best.flatten()]
+    best = surest(metrics.logits(classifier, many), k, PER_CLASS)
+    return many[best], k[best]
 
 
 @lru_cache(maxsize=2)

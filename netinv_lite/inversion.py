@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from . import metrics
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
 from .data import check_name
 from .generator import Generator
 from .loop import Loop
-from .losses import InversionLoss, log_odds
+from .losses import InversionLoss, surest
 from .presets import PRESETS, InversionConfig
-from .probe import Tap, dtype_of, examined, frozen, on_device, pick_device, probe_logits
+from .probe import Tap, examined, frozen, on_device, pick_device, probe_logits, seeded
 from .weights import read_tensors, split, write_tensors
 
 
@@ -65,9 +65,7 @@ class Inversion:
         z = torch.randn(len(k), self.config.latent_dim, generator=random)
         images, k = self._run(z, condition), condition.k
         if choose_from > 1:
-            rows = log_odds(self._read(images), k).view(-1, per_class * choose_from)
-            best = rows.topk(per_class).indices.sort().values  # in the order they were drawn
-            best = (best + torch.arange(0, len(k), rows.shape[1])[:, None]).flatten()
+            best = surest(metrics.logits(self.classifier, images), k, per_class)
             images, k = images[best], k[best]
         return images, k
 
@@ -90,15 +88,8 @@ class Inversion:
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.draw(n, random=random)
         z = torch.randn(n, self.config.latent_dim, generator=random)
-        met = condition.met_by(self._read(self._run(z, condition)))
+        met = condition.met_by(metrics.logits(self.classifier, self._run(z, condition)))
         return met.float().mean().item()
-
-    def _read(self, images: Tensor) -> Tensor:
-        """The classifier's logits (N,K) of images on the CPU, on the CPU."""
-        dtype = dtype_of(self.classifier)
-        with frozen(self.classifier), torch.no_grad():
-            return torch.cat([self.classifier(x.to(self.device, dtype)).float().cpu()
-                              for x in images.split(256)])  # fmt: skip
 
     @property
     def num_classes(self) -> int:
@@ -219,15 +210,6 @@ def invert(
     generator.eval()
     warn_if_collapsed(inversion)
     return inversion
-
-
-@contextmanager
-def seeded(seed: int, device: str | torch.device):
-    """Random numbers of `seed` inside, those of before afterwards, on the CPU and on `device`."""
-    device = pick_device(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def untrained(

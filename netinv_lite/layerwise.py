@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import Block, chain, split
-from .data import check_finite, check_whole
+from .data import check_finite, check_positive, check_whole
 from .inverses import inverse_of
-from .inversion import seeded
-from .probe import device_of, frozen, on_device
+from .probe import device_of, frozen, on_device, seeded
 from .synthetic import source
 from .weights import fingerprint, read_tensors, write_tensors
 from .weights import split as part
@@ -44,8 +42,9 @@ class DirectConfig:
     def __post_init__(self):
         check_whole(self, steps=1, joint=0, batch_size=2, width=1)
         check_finite(self, "block", "image", "cycle")
-        if not 0 < self.lr < math.inf or not (self.block or self.image or self.cycle):
-            raise ValueError(f"lr={self.lr} must be positive, and one of block, image and cycle.")
+        check_positive(self, "lr")
+        if not (self.block or self.image or self.cycle):
+            raise ValueError("Give one of the weights block, image and cycle a positive one.")
 
 
 class LayerwiseInverse(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,6 +30,16 @@ def log_odds(logits: Tensor, k: Tensor) -> Tensor:
     """logit_k − logsumexp of the other logits; (B,K), (B,) -> (B,)."""
     others = logits.scatter(1, k[:, None], float("-inf")).logsumexp(1)
     return logits.gather(1, k[:, None]).squeeze(1) - others
+
+
+def surest(logits: Tensor, k: Tensor, per_class: int) -> Tensor:
+    """The rows with the largest log-odds, so many of each class, in the order they stand in.
+
+    logits (N,K), k (N,) class-major with equally many rows a class -> (n·per_class,) int64.
+    """
+    rows = log_odds(logits, k).view(len(k.unique_consecutive()), -1)
+    best = rows.topk(per_class).indices.sort().values
+    return (best + torch.arange(0, len(k), rows.shape[1])[:, None]).flatten()
 
 
 def margin(logits: Tensor, k: Tensor, m: float) -> Tensor:

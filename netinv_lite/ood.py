@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from . import metrics
 from .classifiers import CNN
-from .data import ImageData, check_name, check_whole
-from .inversion import invert, seeded, untrained
+from .data import ImageData, check_finite, check_name, check_positive, check_whole
+from .inversion import invert, untrained
 from .presets import InversionConfig
-from .probe import check_images, device_of, frozen, on_device, random_state, set_random_state
+from .probe import check_images, device_of, on_device, random_state, seeded, set_random_state
 from .training import one_cycle
 from .weights import read_tensors, split, write_tensors
 
@@ -47,9 +48,8 @@ class ExclusionConfig:
     def __post_init__(self):
         check_name(self.garbage, GARBAGE, "garbage")
         check_whole(self, epochs=1, excluded=1, batch_size=2)
-        if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"lr={self.lr} must be positive and weight_decay={self.weight_decay} "
-                             "not negative, both finite.")  # fmt: skip
+        check_positive(self, "lr")
+        check_finite(self, "weight_decay")
 
 
 class Detector(nn.Module):
@@ -82,10 +82,7 @@ class Detector(nn.Module):
         return self._logits(images).argmax(1)
 
     def _logits(self, images: Tensor) -> Tensor:
-        check_images(images, self.image_shape, self.input_range)
-        device = device_of(self)
-        with frozen(self), torch.no_grad():
-            return torch.cat([self(x.to(device)).cpu() for x in images.split(256)])
+        return metrics.logits(self, images).cpu()
 
     def save(self, path: str | Path) -> Path:
         """Write the weights and what surrounds them as safetensors, atomically."""

@@ -196,3 +196,12 @@ def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(state["rng"])
     if device.type == "cuda" and "rng.cuda" in state:  # a run may move between devices
         torch.cuda.set_rng_state(state["rng.cuda"], device)
+
+
+@contextmanager
+def seeded(seed: int, device: str | torch.device):
+    """Random numbers of `seed` inside, those of before afterwards, on the CPU and on `device`."""
+    device = pick_device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

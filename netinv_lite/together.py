@@ -12,9 +12,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm.auto import tqdm
 
 from .conditioning import Condition
-from .inversion import Inversion, invert, seeded, untrained, warn_if_collapsed
+from .inversion import Inversion, invert, untrained, warn_if_collapsed
 from .loop import Interrupted, adam, detached, keep, scored, set_rate
-from .probe import Tap, frozen
+from .probe import Tap, frozen, seeded
 
 ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progress", "config")
 
