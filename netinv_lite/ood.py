@@ -18,7 +18,7 @@ from .data import ImageData, check_finite, check_name, check_positive, check_who
 from .inversion import invert, untrained
 from .presets import InversionConfig
 from .probe import check_images, device_of, on_device, random_state, seeded, set_random_state
-from .training import one_cycle
+from .training import momentum, one_cycle, set_momentum
 from .weights import read_tensors, split, write_tensors
 
 GARBAGE = ("inverted", "uncertain", "untrained", "noise", "outliers")
@@ -234,8 +234,7 @@ class _Exclusion:
 
     def _save(self) -> None:
         tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
-        for i, p in enumerate(self.detector.network.parameters()):
-            tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
+        tensors |= momentum(self.detector.network, self.optimiser)
         tensors |= {"garbage": self.garbage, **random_state(device_of(self.detector))}
         write_tensors(self.checkpoint, tensors, epoch=self.epoch, identity=self.identity)
 
@@ -245,10 +244,7 @@ class _Exclusion:
             raise ValueError(f"{self.checkpoint} belongs to another run ({meta.get('identity')}); "
                              "remove it or name another checkpoint.")  # fmt: skip
         self.detector.network.load_state_dict(split(tensors, "network"))
-        parameters = list(self.detector.network.parameters())
-        for i, t in split(tensors, "momentum").items():
-            p = parameters[int(i)]
-            self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
+        set_momentum(self.detector.network, self.optimiser, tensors)
         self.garbage, self.epoch = tensors["garbage"], meta["epoch"]
         set_random_state(tensors, device_of(self.detector))
 

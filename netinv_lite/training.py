@@ -214,9 +214,7 @@ class _Run:
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for i, p in enumerate(self.model.parameters()):
-            if p in self.optimiser.state:  # a frozen one has no momentum
-                tensors[f"momentum.{i}"] = self.optimiser.state[p]["momentum_buffer"]
+        tensors |= momentum(self.model, self.optimiser)
         tensors |= random_state(device_of(self.model))
         write_tensors(self.checkpoint, tensors, epoch=self.epoch, history=self.history,
                       identity=self.identity)  # fmt: skip
@@ -235,12 +233,24 @@ class _Run:
                 f"{self.checkpoint} holds another network than this {type(self.model).__name__}; "
                 "remove it or name another checkpoint."
             ) from error
-        parameters = list(self.model.parameters())
-        for i, t in split(tensors, "momentum").items():
-            p = parameters[int(i)]
-            self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
+        set_momentum(self.model, self.optimiser, tensors)
         self.epoch, self.history = meta["epoch"], meta["history"]
         set_random_state(tensors, device_of(self.model))
+
+
+def momentum(model: nn.Module, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
+    """The momentum of each parameter that has one, as tensors to keep."""
+    state = optimiser.state  # a frozen parameter has none
+    return {f"momentum.{i}": state[p]["momentum_buffer"]
+            for i, p in enumerate(model.parameters()) if p in state}  # fmt: skip
+
+
+def set_momentum(model: nn.Module, optimiser: torch.optim.SGD, tensors: dict) -> None:
+    """Go on with what `momentum` kept, among other tensors."""
+    parameters = list(model.parameters())
+    for i, t in split(tensors, "momentum").items():
+        p = parameters[int(i)]
+        optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
 
 
 def one_cycle(t: float, warm: float = 0.2) -> float:
