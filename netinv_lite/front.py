@@ -14,19 +14,20 @@ from .baselines import AscentConfig, pixel_ascent
 from .classifiers import load_classifier
 from .dafl import dafl
 from .descent import pixel_descent
-from .generator import deformed
+from .generator import deformed, shaded
 from .inversion import Inversion
 from .losses import surest
+from .presets import PRESETS
 from .quality import PER_CLASS, by_referee, inverted, quality, reference
 
-GREY = (0.0, 0.1, 0.2, 0.25, 0.3)
-STRENGTHS = {"mnist": GREY, "fashion_mnist": GREY, "svhn": (0.0, 0.2), "cifar10": (0.0, 0.2)}
-SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3, 0.4),
-          "cifar10": (0.2, 0.3, 0.4)}  # fmt: skip
-CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3), "svhn": (0.2,), "cifar10": (0.2,)}
-BENDS = {"mnist": GREY[1:], "fashion_mnist": GREY[1:], "svhn": (0.2, 0.4), "cifar10": (0.2, 0.4)}
-NOISES = (0.02, 0.1, 0.5)  # at the start of an ascent
-STEPS = {"mnist": (40, 80), "fashion_mnist": (40, 80), "svhn": (120,), "cifar10": (120,)}
+GREY, COLOUR, FAR = ("mnist", "fashion_mnist"), ("svhn", "cifar10"), (0.3, 0.5, 0.7)
+BEND = (0.0, 0.1, 0.2, 0.25, 0.3)
+STRENGTHS = {"mnist": BEND, "fashion_mnist": (*BEND, 0.27, 0.35), "svhn": (0.0,), "cifar10": (0.0,)}
+SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3, 0.4), "cifar10": FAR}
+CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3, 0.35), "svhn": (), "cifar10": ()}
+BENDS = {**dict.fromkeys(GREY, BEND[1:]), "svhn": (0.2, 0.4), "cifar10": (0.3, 0.5)}
+NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1, 0.5))}
+STEPS = {**dict.fromkeys(GREY, (40, 80)), **dict.fromkeys(COLOUR, (120,))}
 RIVALS = ("deep-inversion", "plug-in", "dafl")
 
 
@@ -37,9 +38,10 @@ def front(
 
     method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid" bent
     by it; "ascent", `steps` from black with noise of that `strength`; "bent generator" and "bent
-    ascent" (noise .1), images bent by `strength` afterwards, of a generator that was trained
-    without: what bending alone does; "chosen …", the half of twice as many of which the classifier
-    is surest; "deep-inversion", "plug-in", "dafl"; "real" and "noise".
+    ascent" (noise .1), images of a generator that was trained without, or of an ascent, bent by
+    `strength` afterwards, and shaded as by "vivid" if they have colour; "chosen …", the half of
+    twice as many of which the classifier is surest; "deep-inversion", "plug-in", "dafl"; "real"
+    and "noise".
     `train_seconds` and `image_ms` are of the processor.
     """
     network = network.replace("plain", "")
@@ -74,7 +76,10 @@ def bent(classifier, images, labels, strength: float, seed: int, times: int):
     """Every image bent so many times, and as many kept as there were: the surest of each class."""
     random = torch.Generator().manual_seed(seed)
     many = images.repeat_interleave(times, 0)
-    many = deformed(many, torch.randn(len(many), 64, generator=random), strength)
+    z = torch.randn(len(many), 64, generator=random)
+    many = deformed(many, z, strength)
+    if many.shape[1] > 1:
+        many = shaded(many, z, PRESETS["vivid"][1].shading, classifier.input_range[0])
     if times == 1:
         return many, labels
     k = labels.repeat_interleave(times)
@@ -124,7 +129,7 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
     rows = []
     for d, n, seed in product(sets, ("plain", "-robust"), seeds):
         points = [("real", 0.0, 0), ("noise", 0.0, 0)]
-        points += [("ascent", noise, steps) for noise, steps in product(NOISES, STEPS[d])]
+        points += [("ascent", noise, steps) for noise, steps in product(NOISES[d], STEPS[d])]
         for bend in BENDS[d]:
             points += [(m, bend, STEPS[d][-1]) for m in ("bent ascent", "chosen bent ascent")]
         points += [("bent generator", bend, 0) for bend in BENDS[d]]
