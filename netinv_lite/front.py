@@ -138,7 +138,8 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             points += [("chosen generator", bend, 0)] * (bend in CHOSEN[d])
         for bend in SHADED[d]:
             points += [(m, bend, 0) for m in ("shaded generator", "chosen shaded generator")]
-        points += [(method, 0.0, 0) for method in RIVALS if n == "plain"]
+        if n == "plain" and (d in GREY or seed == seeds[0]):  # minutes each, where there is colour
+            points += [(method, 0.0, 0) for method in RIVALS]
         rows += [{"dataset": d, "seed": seed, "network": n, "method": m, "strength": strength,
                   "steps": steps} for m, strength, steps in points]  # fmt: skip
     return rows

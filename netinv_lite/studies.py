@@ -141,10 +141,17 @@ def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 
 # ---- distillation: what a student learns from inverted images alone ---------------------------
 
-GENERATORS = 3  # that teach one student, each of another seed
+# What teaches: a preset, how far it bends, and how many generators, each of another seed.
+SOURCES = {
+    "mnist": (("real", 0.0, 0), ("noise", 0.0, 0), ("paper", 0.0, 3), ("bold", 0.0, 3),
+              ("readable", 0.2, 3), ("readable", 0.4, 3), ("readable", 0.4, 5)),
+    "cifar10": (("real", 0.0, 0), ("noise", 0.0, 0), ("paper", 0.0, 3), ("vivid", 0.5, 3)),
+}  # fmt: skip
 
 
-def distillation(dataset: str, seed: int, images: str, deformation: float) -> dict[str, float]:
+def distillation(
+    dataset: str, seed: int, images: str, deformation: float, generators: int
+) -> dict[str, float]:
     """Accuracy on real test images of a student that saw `images` only: a preset, real or noise."""
     data, teacher = load_data(dataset), load_classifier(dataset)
     with torch.random.fork_rng(devices=[]):
@@ -152,10 +159,9 @@ def distillation(dataset: str, seed: int, images: str, deformation: float) -> di
         student = CNN(data.image_shape, len(data.classes))
     start = process_time()
     if images in PRESETS:
-        seeds = range(GENERATORS * seed, GENERATORS * (seed + 1))
-        many = [invert(teacher, preset=images, seed=s, device="cpu", progress=False,
-                       config=replace(PRESETS[images][1], deformation=deformation))
-                for s in seeds]  # fmt: skip
+        config = replace(PRESETS[images][1], deformation=deformation)
+        many = [invert(teacher, preset=images, seed=generators * seed + i, config=config,
+                       device="cpu", progress=False) for i in range(generators)]  # fmt: skip
         learned = distill(many, student, seed=seed, progress=False)
     else:
         learned = teach(teacher, _source(data, images), student, seed=seed, progress=False)
@@ -175,10 +181,11 @@ def _source(data, images: str):
 
 
 def _distillation(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    sources = (("real", 0.0), ("noise", 0.0), ("paper", 0.0), ("bold", 0.0), ("readable", 0.2),
-               ("readable", 0.4))  # fmt: skip
-    return [{"dataset": d, "seed": s, "images": i, "deformation": bend}
-            for d, (i, bend), s in product(sets, sources, seeds)]  # fmt: skip
+    grid = [
+        (d, source, s) for d in sets for source in SOURCES.get(d, SOURCES["mnist"]) for s in seeds
+    ]
+    return [{"dataset": d, "seed": s, "images": i, "deformation": bend, "generators": n}
+            for d, (i, bend, n), s in grid]  # fmt: skip
 
 
 EXPERIMENTS = {e.name: e for e in (

@@ -277,6 +277,18 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     assert bent["vendi_pixels"] > ascent["vendi_pixels"], "bending makes images differ"
 
 
+def test_images_in_colour_are_bent_and_shaded_and_rivals_are_run_once():
+    classifier, k = nil.load_classifier("svhn"), torch.arange(10)
+    bright = torch.ones(10, 3, 32, 32)
+    shaded, same = nil.front.bent(classifier, bright, k, 0.2, 0, 1)
+    assert torch.equal(same, k) and shaded.min() < 0.5 and (shaded <= bright + 1e-6).all()
+    grey = torch.ones(10, 1, 28, 28)
+    assert torch.allclose(nil.front.bent(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
+    rows = nil.front.settings(("mnist", "svhn"), (0, 1, 2))
+    rivals = [(r["dataset"], r["seed"]) for r in rows if r["method"] == "dafl"]
+    assert rivals == [("mnist", 0), ("mnist", 1), ("mnist", 2), ("svhn", 0)]
+
+
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_a_student_is_measured_on_real_images(monkeypatch):
     loss, _ = nil.PRESETS["bold"]
@@ -284,8 +296,8 @@ def test_a_student_is_measured_on_real_images(monkeypatch):
     monkeypatch.setattr(nil.studies, "PRESETS", {"bold": (loss, short)})
     few = nil.distillation.DistillConfig(steps=20, batch_size=32)
     monkeypatch.setattr(nil.distillation, "DistillConfig", lambda: few)
-    real = nil.studies.distillation("digits", 0, "real", 0.0)
-    noise = nil.studies.distillation("digits", 0, "noise", 0.0)
-    made = nil.studies.distillation("digits", 0, "bold", 0.1)
+    real = nil.studies.distillation("digits", 0, "real", 0.0, 0)
+    noise = nil.studies.distillation("digits", 0, "noise", 0.0, 0)
+    made = nil.studies.distillation("digits", 0, "bold", 0.1, 2)
     assert set(real) == set(noise) == set(made) and real["teacher"] > 0.95
     assert real["accuracy"] > noise["accuracy"] + 0.2 and 0 <= made["accuracy"] <= 1
