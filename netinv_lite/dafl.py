@@ -44,11 +44,12 @@ class DaflLoss:
     activation: float = 0.1
     balance: float = 5.0
     margin: ClassVar[float] = 0.0
+    batch_norm: ClassVar[float] = 0.0
 
     def __post_init__(self):
         check_finite(self, "one_hot", "activation", "balance")
 
-    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range):
+    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, *_):
         """The three terms, unweighted, as a dict name -> scalar tensor."""
         mean = logits.softmax(1).mean(0)
         return {

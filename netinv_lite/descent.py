@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +13,8 @@ from tqdm.auto import tqdm
 from .baselines import Ascent
 from .conditioning import one_hot
 from .data import check_finite, check_name, check_positive, check_whole
-from .losses import total_variation
-from .probe import examined, frozen
+from .losses import batch_norm, total_variation
+from .probe import batch_statistics, examined, frozen
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,6 @@ PRESETS = {
     "deep-inversion": DescentConfig(total_variation=0.1, squares=0.01, batch_norm=0.1, jitter=0.06),
     "plug-in": DescentConfig(jitter=0.12, zoom=0.25, colour=0.5, copies=2),
 }
-
-
-@contextmanager
-def batch_statistics(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Inside `with`, a list that a forward pass fills with one distance a batch-norm layer.
-
-    ‖μ(h) − μ̂‖₂ + ‖σ²(h) − σ̂²‖₂, with h what enters the layer and μ̂, σ̂² what it remembers of its
-    training data. Empty for a model without such layers. Source: Yin et al. 2020, equation 4.
-    """
-    distances: list[Tensor] = []
-
-    def measure(layer, inputs):
-        h = inputs[0]
-        dims = [d for d in range(h.ndim) if d != 1]
-        mean, var = h.mean(dims), h.var(dims, unbiased=False)
-        distances.append((mean - layer.running_mean).norm() + (var - layer.running_var).norm())
-
-    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    handles = [m.register_forward_pre_hook(measure) for m in layers if m.track_running_stats]
-    try:
-        yield distances
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class Descent(Ascent):
@@ -121,7 +95,7 @@ class Descent(Ascent):
                 loss = loss + config.total_variation * total_variation(unit)
                 loss = loss + config.squares * unit.square().mean()
                 if config.batch_norm and distances:
-                    loss = loss + config.batch_norm * torch.stack(distances).mean()
+                    loss = loss + config.batch_norm * batch_norm(distances)
                 if not torch.isfinite(loss):
                     raise FloatingPointError(f"The loss is not finite at step {t}: lower "
                                              f"lr={config.lr}.")  # fmt: skip

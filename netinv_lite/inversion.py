@@ -205,7 +205,8 @@ def invert(
         inversion = untrained(classifier, examination, conditioning, loss, preset, config, seed)
         model, generator = inversion.classifier, inversion.generator
         loop = Loop(inversion, checkpoint)
-        with Tap(model, generator.image_shape, features) as tap, frozen(model):
+        statistics = inversion.loss.batch_norm > 0
+        with Tap(model, generator.image_shape, features, statistics) as tap, frozen(model):
             loop.train(tap, progress, on_step)
     generator.eval()
     warn_if_collapsed(inversion)

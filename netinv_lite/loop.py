@@ -69,7 +69,7 @@ class Loop:
                 "The classifier's logits carry no gradient to the image. Leave no_grad, detach, "
                 "argmax and NumPy out of its forward pass."
             )
-        terms = scored(inversion, condition, x, logits, f)
+        terms = scored(inversion, condition, x, logits, f, tap.distances)
         self.optimiser.zero_grad(set_to_none=True)
         terms["total"].backward()
         row = keep(inversion, self.step, terms, detached([terms])[0])
@@ -120,9 +120,12 @@ def set_rate(optimiser: torch.optim.Adam, config, step: int) -> None:
         group["lr"] = config.lr * factor
 
 
-def scored(inversion, condition: Condition, x: Tensor, logits: Tensor, f: Tensor) -> dict:
+def scored(
+    inversion, condition: Condition, x: Tensor, logits: Tensor, f: Tensor, distances
+) -> dict:
     """The terms of the loss, unweighted, their weighted `total`, and the `accuracy`; tensors ()."""
-    terms = inversion.loss.terms(x, logits, f, condition, inversion.generator.input_range)
+    span = inversion.generator.input_range
+    terms = inversion.loss.terms(x, logits, f, condition, span, distances)
     total = inversion.loss.total(terms)
     return {**terms, "total": total, "accuracy": condition.met_by(logits).float().mean()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -85,8 +86,16 @@ def total_variation(x: Tensor) -> Tensor:
     return x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()
 
 
+def batch_norm(distances: Sequence[Tensor]) -> Tensor:
+    """The mean of `probe.batch_statistics`: how unlike training data a batch is, layer by layer."""
+    if not distances:
+        raise ValueError("The weight batch_norm is for models with batch-norm layers that keep "
+                         "statistics of their data; this one has none.")  # fmt: skip
+    return torch.stack(list(distances)).mean()
+
+
 TERMS = ("kl", "cross_entropy", "margin", "cosine", "class_cosine", "orthogonality", "background",
-         "total_variation")  # fmt: skip
+         "total_variation", "batch_norm")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,8 @@ class InversionLoss:
     """L = α KL + β CE + γ L_cos + δ L_ortho, and beside them margin and priors; weights ≥ 0.
 
     Terms of weight 0 cost nothing. `log_odds` is the m of the margin, `level` the background as
-    a fraction of the input range. Source: Suhail et al., arXiv 2411.17777.
+    a fraction of the input range.
+    Source: Suhail et al., arXiv 2411.17777; for `batch_norm` Yin et al. 2020.
     """
 
     kl: float = 1.0
@@ -105,6 +115,7 @@ class InversionLoss:
     orthogonality: float = 0.0
     background: float = 0.0
     total_variation: float = 0.0
+    batch_norm: float = 0.0
     log_odds: float = 10.0
     level: float = 0.0
 
@@ -113,7 +124,9 @@ class InversionLoss:
         if not any(getattr(self, name) for name in TERMS):
             raise ValueError(f"Every weight is 0; give one of {', '.join(TERMS)} a positive one.")
 
-    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range):
+    def terms(
+        self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, distances=()
+    ):
         """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor."""
         formulas = {
             "kl": lambda: kl(logits, condition.v),
@@ -124,6 +137,7 @@ class InversionLoss:
             "orthogonality": lambda: orthogonality(f),
             "background": lambda: background(x, self.level, input_range),
             "total_variation": lambda: total_variation(x),
+            "batch_norm": lambda: batch_norm(distances),
         }
         return {name: term() for name, term in formulas.items() if getattr(self, name)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -26,24 +26,55 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(flag)
 
 
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside `with`, a list that a forward pass fills with one distance a batch-norm layer.
+
+    ‖μ(h) − μ̂‖₂ + ‖σ²(h) − σ̂²‖₂, with h what enters the layer and μ̂, σ̂² what it remembers of its
+    training data. Empty for a model without such layers. Source: Yin et al. 2020, equation 4.
+    """
+    distances: list[Tensor] = []
+
+    def measure(layer, inputs):
+        h = inputs[0]
+        dims = [d for d in range(h.ndim) if d != 1]
+        mean, var = h.mean(dims), h.var(dims, unbiased=False)
+        distances.append((mean - layer.running_mean).norm() + (var - layer.running_var).norm())
+
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    handles = [m.register_forward_pre_hook(measure) for m in layers if m.track_running_stats]
+    try:
+        yield distances
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 class Tap:
     """Callable x (B,C,H,W) -> (logits (B,K), features f (B,D)); its hook lives inside `with`.
 
     f is the input of the last linear layer that the forward pass reaches, or, with `layer`, the
-    output of the module of that name, flattened.
+    output of the module of that name, flattened. `distances` are those of `batch_statistics`, of
+    the last forward pass, where `statistics` are asked for.
     """
 
-    def __init__(self, model: nn.Module, image_shape, layer: str | None = None):
+    def __init__(
+        self, model: nn.Module, image_shape, layer: str | None = None, statistics: bool = False
+    ):
         self.model, self.layer = model, layer
+        self.distances: list[Tensor] = []
+        self._measuring = batch_statistics(model) if statistics else nullcontext(self.distances)
         self.module = final_linear(model, image_shape) if layer is None else named(model, layer)
         self.dtype = dtype_of(model)
         self._f: Tensor | None = None
 
     def __enter__(self) -> Tap:
         self._handle = self.module.register_forward_hook(self._keep)
+        self.distances = self._measuring.__enter__()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *raised) -> None:
+        self._measuring.__exit__(*raised)
         self._handle.remove()
         self._f = None
 
@@ -54,6 +85,7 @@ class Tap:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._f = None
+        self.distances.clear()
         logits = self.model(x.to(self.dtype)).to(x.dtype)
         if not isinstance(self._f, Tensor) or len(self._f) != len(x):
             where = "last linear layer" if self.layer is None else f"module {self.layer!r}"

@@ -64,6 +64,9 @@ def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversi
             inversions.append(_untrained(classifier, run, device))
             states.append(torch.get_rng_state())
     first = inversions[0]
+    if any(inversion.loss.batch_norm for inversion in inversions):
+        raise ValueError("The weight batch_norm takes the statistics of a batch, which runs that "
+                         "are trained together share; train them one by one.")  # fmt: skip
     if any(_build(other) != _build(first) for other in inversions):
         raise ValueError("Runs that are trained together have one kind of generator.")
     batch = Batch(inversions, states)
@@ -126,7 +129,7 @@ class Batch:
         logits, f = tap(x.flatten(0, 1))
         S = len(x)
         parts = zip(self.inversions, conditions, x, logits.chunk(S), f.chunk(S), strict=True)
-        rows = [scored(*part) for part in parts]
+        rows = [scored(*part, ()) for part in parts]
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack([row["total"] for row in rows]).sum().backward()  # each to its own weights
         both = zip(self.inversions, rows, detached(rows), strict=True)

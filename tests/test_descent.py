@@ -8,7 +8,8 @@ from torch import nn
 
 import netinv_lite as nil
 from helpers import Own, assert_same, snapshot, tiny_cnn
-from netinv_lite.descent import PRESETS, DescentConfig, batch_statistics, pixel_descent
+from netinv_lite.descent import PRESETS, DescentConfig, pixel_descent
+from netinv_lite.probe import batch_statistics
 
 FEW = DescentConfig(steps=3, batch_size=8, jitter=0.1, zoom=0.1, colour=0.1, copies=2)
 

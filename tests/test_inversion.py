@@ -26,6 +26,7 @@ from helpers import (
 )
 from netinv_lite import loop
 from netinv_lite.losses import TERMS, log_odds
+from netinv_lite.probe import batch_statistics
 
 # So few steps leave the images of a class alike; the test of the warning itself asks for it.
 pytestmark = pytest.mark.filterwarnings("ignore:The generator has collapsed")
@@ -227,6 +228,24 @@ def test_save_and_load_give_the_same_images(conditioning, tmp_path):
     assert_same(result(inversion), result(loaded))
     assert (loaded.loss, loaded.config, loaded.seed) == (inversion.loss, inversion.config, 2)
     assert repr(loaded) == repr(inversion) and "5 of 5 steps" in repr(loaded)
+
+
+def test_batch_norm_statistics_can_be_asked_for():
+    model, config = nil.load_classifier("digits"), replace(QUICK, steps=60, batch_size=64, width=8)
+    before, asked = snapshot(model), nil.InversionLoss(batch_norm=1.0)
+    runs = [invert(model, config, loss=loss) for loss in (asked, None)]
+    assert "batch_norm" in runs[0].history and "batch_norm" not in runs[1].history
+    assert_same(before, snapshot(model))
+    far = []
+    for run in runs:
+        with batch_statistics(model) as distances, torch.no_grad():
+            model(run.sample(20)[0])
+        far.append(torch.stack(distances).mean().item())
+    assert far[0] < 0.6 * far[1], "nearer to the statistics for having been asked"
+    with pytest.raises(ValueError, match="batch_norm is for models with batch-norm layers"):
+        invert(Own(), image_shape=(3, 8, 8), loss=asked)
+    with pytest.raises(ValueError, match="train them one by one"):
+        nil.together.invert_together(model, [{"loss": asked}, {"loss": asked, "seed": 1}])
 
 
 def test_on_step_sees_every_step_and_disturbs_none():

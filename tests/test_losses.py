@@ -228,11 +228,12 @@ BATCH = dict(
     f=gaussians(6, 5, seed=2, dtype=torch.float32),
     condition=nil.Vector(3, scale=1.0).draw(6, random=torch.Generator().manual_seed(0)),
     input_range=(-1, 1),
+    distances=[torch.tensor(1.0), torch.tensor(4.0)],
 )
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms():
-    weights = dict(zip(losses.TERMS, (0.5, 2, 3, 0.25, 1, 4, 0.1, 7), strict=True))
+    weights = dict(zip(losses.TERMS, (0.5, 2, 3, 0.25, 1, 4, 0.1, 7, 6), strict=True))
     loss = nil.InversionLoss(**weights, log_odds=6, level=0.5)
     terms = loss.terms(**BATCH)
     x, logits, f, c = (BATCH[key] for key in ("x", "logits", "f", "condition"))
@@ -245,6 +246,7 @@ def test_the_total_is_the_weighted_sum_of_the_terms():
         "orthogonality": losses.orthogonality(f),
         "background": losses.background(x, 0.5, (-1, 1)),
         "total_variation": losses.total_variation(x),
+        "batch_norm": torch.tensor(2.5),
     }
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
