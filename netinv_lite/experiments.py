@@ -129,7 +129,8 @@ def _packs(experiment: Experiment, todo: dict[str, dict], together: int) -> list
     kinds: dict[tuple, list[dict]] = {}
     for settings in todo.values():
         name, run = wanted(**experiment.inversion(**settings))
-        kinds.setdefault((name, run["conditioning"], run["config"]), []).append(settings)
+        alone = len(kinds) if run["loss"].batch_norm else None  # its statistics are one run's
+        kinds.setdefault((name, run["conditioning"], run["config"], alone), []).append(settings)
     return [kind[i : i + together] for kind in kinds.values()
             for i in range(0, len(kind), together)]  # fmt: skip
 

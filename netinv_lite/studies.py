@@ -20,6 +20,7 @@ from .losses import TERMS
 from .presets import PRESETS
 from .quality import (
     PER_CLASS,
+    by_referee,
     inverted,
     load_network,
     measured,
@@ -139,6 +140,41 @@ def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             for d, loss, s in product(datasets, LOSSES, seeds)]  # fmt: skip
 
 
+# ---- gap: what closes it, one thing taken from the preset "readable" or put to it at a time ------
+
+GAP = {
+    "readable": {},
+    "not bent": {"deformation": 0.0},
+    "no background": {"background": 0.0},
+    "from mid-grey": {"start": None},
+    "cross-entropy": {"margin": 0.0, "cross_entropy": 1.0},
+    "scale 1": {"scale": 1.0},
+    "scale 3": {"scale": 3.0},
+    "total variation": {"total_variation": 0.5},
+    "batch norm": {"batch_norm": 1.0},
+    "papers": {"preset": "paper"},
+}
+
+
+def gap(dataset: str, seed: int, network: str, change: str) -> dict:
+    """The inversion of one row: the preset with one change, or the papers' with none."""
+    network = network.replace("plain", "")
+    return {"dataset": dataset, "seed": seed, "network": network, "preset": "readable",
+            **GAP[change]}  # fmt: skip
+
+
+def gap_scores(inversion: Inversion, dataset: str, **_) -> dict[str, float]:
+    """`quality` and the referee's verdict on 100 new images a class."""
+    images, labels = inversion.sample(PER_CLASS, seed=1)
+    return {**quality(images, labels, inversion.classifier, dataset),
+            **by_referee(images, labels, dataset)}  # fmt: skip
+
+
+def _gap(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    return [{"dataset": d, "seed": s, "network": n, "change": change}
+            for d, n, change, s in product(sets, ("plain", "-robust"), GAP, seeds)]  # fmt: skip
+
+
 # ---- distillation: what a student learns from inverted images alone ---------------------------
 
 # What teaches: a preset, how far it bends, and how many generators, each of another seed.
@@ -199,6 +235,8 @@ EXPERIMENTS = {e.name: e for e in (
                _datasets, datasets, SETS, (0, 1, 2, 3, 4)),
     Experiment("front", "Does one generator pass pixel ascent in readability and variety at once?",
                _front, front, SETS),
+    Experiment("gap", "What closes the gap between the classifier's certainty and the judge's?",
+               _gap, gap_scores, ("mnist",), inversion=gap),
     Experiment("distillation", "Can a student learn the classes from inverted images alone?",
                _distillation, distillation, ("mnist", "cifar10")),
 )}  # fmt: skip

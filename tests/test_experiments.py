@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -259,6 +260,27 @@ def test_a_study_measures_what_the_book_prints(monkeypatch):
     assert set(real) == set(noise) == own | {"cpu_seconds"}
     assert real["judge"] > 0.95 and real["excess_vendi"] == pytest.approx(1)
     assert real["coverage"] == 1 and noise["judge"] < 0.3
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_the_gap_is_studied_by_one_change_at_a_time(monkeypatch):
+    short = {"steps": 3, "batch_size": 16, "width": 8}
+    presets = {n: (loss, replace(config, **short)) for n, (loss, config) in nil.PRESETS.items()}
+    monkeypatch.setattr(nil.quality, "PRESETS", presets)
+    study = EXPERIMENTS["gap"]
+    runs = [s for s in study.settings(("digits",), (0,)) if s["network"] == "plain"]
+    wanted = [nil.quality.wanted(**nil.studies.gap(**settings))[1] for settings in runs]
+    own = [{**vars(run["loss"]), **vars(run["config"])} for run in wanted]
+    differ = [sum(one[key] != own[0][key] for key in one) for one in own]
+    assert differ[0] == 0 and set(differ[1:-1]) == {1, 2} and differ[-1] > 5
+    packs = experiments._packs(study, dict(enumerate(study.settings(("digits",), (0, 1)))), 4)
+    alone = [pack[0]["change"] for pack in packs if len(pack) == 1]
+    assert alone == 4 * ["batch norm"], "whose statistics would be those of the whole pack"
+    rows = [*experiments.attempt(study, [runs[0]]), *experiments.attempt(study, [runs[8]])]
+    assert not any(row["error"] for row in rows) and rows[0]["referee"] >= 0
+    assert (
+        rows[0]["judge"] != rows[1]["judge"] or rows[0]["vendi_pixels"] != rows[1]["vendi_pixels"]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
