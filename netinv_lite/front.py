@@ -38,10 +38,10 @@ def front(
 
     method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid" bent
     by it; "ascent", `steps` from black with noise of that `strength`; "bent generator" and "bent
-    ascent" (noise .1), images of a generator that was trained without, or of an ascent, bent by
-    `strength` afterwards, and shaded as by "vivid" if they have colour; "chosen …", the half of
-    twice as many of which the classifier is surest; "deep-inversion", "plug-in", "dafl"; "real"
-    and "noise".
+    ascent" (noise .1) or "bent noisy ascent" (.5), images of a generator that was trained without,
+    or of an ascent, bent by `strength` afterwards, and shaded as by "vivid" if they have colour;
+    "chosen …", the half of twice as many of which the classifier is surest; "deep-inversion",
+    "plug-in", "dafl"; "real" and "noise".
     `train_seconds` and `image_ms` are of the processor.
     """
     network = network.replace("plain", "")
@@ -69,7 +69,8 @@ def _unbent(dataset: str, network: str, seed: int, kind: str, strength: float, s
         inversion, train = trained(dataset, network, seed, "readable", 0.0)
         images, labels, draw = drawn(inversion, 1)
         return images, labels, train, draw
-    return ascended(dataset + network, seed, 0.1 if kind == "bent ascent" else strength, steps)
+    noise = {"bent ascent": 0.1, "bent noisy ascent": 0.5}.get(kind, strength)
+    return ascended(dataset + network, seed, noise, steps)
 
 
 def bent(classifier, images, labels, strength: float, seed: int, times: int):
@@ -133,7 +134,8 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
         noises = NOISES[d][:1] if brief else NOISES[d]
         points += [("ascent", noise, steps) for noise, steps in product(noises, STEPS[d])]
         for bend in BENDS[d]:
-            points += [(m, bend, STEPS[d][-1]) for m in ("bent ascent", "chosen bent ascent")]
+            kinds = ["bent ascent", *["bent noisy ascent"] * (d in GREY)]
+            points += [(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
         points += [("bent generator", bend, 0) for bend in BENDS[d]]
         for bend in STRENGTHS[d]:
             points += [("generator", bend, 0)]
