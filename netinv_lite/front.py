@@ -136,7 +136,7 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
         for bend in BENDS[d]:
             kinds = ["bent ascent", *["bent noisy ascent"] * (d in GREY)]
             points += [(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
-        points += [("bent generator", bend, 0) for bend in BENDS[d]]
+            points += [(c + "bent generator", bend, 0) for c in ("", "chosen ")]
         for bend in STRENGTHS[d]:
             points += [("generator", bend, 0)]
             points += [("chosen generator", bend, 0)] * (bend in CHOSEN[d])
