@@ -49,7 +49,7 @@ class DaflLoss:
     def __post_init__(self):
         check_finite(self, "one_hot", "activation", "balance")
 
-    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, *_):
+    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, **_):
         """The three terms, unweighted, as a dict name -> scalar tensor."""
         mean = logits.softmax(1).mean(0)
         return {

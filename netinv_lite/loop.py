@@ -125,7 +125,8 @@ def scored(
 ) -> dict:
     """The terms of the loss, unweighted, their weighted `total`, and the `accuracy`; tensors ()."""
     span = inversion.generator.input_range
-    terms = inversion.loss.terms(x, logits, f, condition, span, distances)
+    terms = inversion.loss.terms(x, logits, f, condition, span, distances=distances,
+                                 model=inversion.classifier)  # fmt: skip
     total = inversion.loss.total(terms)
     return {**terms, "total": total, "accuracy": condition.met_by(logits).float().mean()}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .conditioning import Condition
 from .data import check_finite
@@ -94,8 +97,47 @@ def batch_norm(distances: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(distances)).mean()
 
 
-TERMS = ("kl", "cross_entropy", "margin", "cosine", "class_cosine", "orthogonality", "background",
-         "total_variation", "batch_norm")  # fmt: skip
+def perturbed(x: Tensor, bound: float, input_range) -> Tensor:
+    """x + u, u uniform within ±`bound` half ranges, kept in the range; (B,C,H,W) -> same."""
+    low, high = input_range
+    u = bound * (high - low) / 2 * (2 * torch.rand_like(x) - 1)
+    return (x + u).clamp(low, high)
+
+
+def pixel_range(x: Tensor, input_range) -> Tensor:
+    """The mean distance of pixels to the range, in half ranges; 0 where a tanh keeps them in it."""
+    low, high = input_range
+    return (F.relu(low - x) + F.relu(x - high)).mean() * 2 / (high - low)
+
+
+def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """‖∇_θ CE(f_θ(x), y)‖₂, of the whole batch; y (B,K) on the simplex, or (B,).
+
+    What a network was trained on has small parameter gradients. Second-order: its own gradient to
+    x goes back through the backward pass. The parameters are left as they are.
+    """
+    names, values = zip(*model.named_parameters(), strict=True)
+    values = [p.detach().requires_grad_() for p in values]
+
+    def answer(images):
+        return functional_call(model, dict(zip(names, values, strict=True)), (images,))
+
+    with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have no second derivative
+        loss = F.cross_entropy(_in_its_type(answer, values[0], x), y)
+        parts = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
+    squares = torch.stack([p.square().sum() for p in parts if p is not None]).sum()
+    return squares.clamp_min(1e-20).sqrt().to(x.dtype)  # a root has no slope at 0
+
+
+def _in_its_type(model, parameter: Tensor, x: Tensor) -> Tensor:
+    return model(x.to(parameter.dtype)).to(x.dtype)
+
+
+TERMS = (
+    "kl", "cross_entropy", "margin", "cosine", "class_cosine", "orthogonality", "background",
+    "total_variation", "batch_norm", "perturbed_kl", "perturbed_cross_entropy", "pixel_range",
+    "gradient",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,8 +145,10 @@ class InversionLoss:
     """L = α KL + β CE + γ L_cos + δ L_ortho, and beside them margin and priors; weights ≥ 0.
 
     Terms of weight 0 cost nothing. `log_odds` is the m of the margin, `level` the background as
-    a fraction of the input range.
-    Source: Suhail et al., arXiv 2411.17777; for `batch_norm` Yin et al. 2020.
+    a fraction of the input range. For images like those of the training, see the preset
+    "training-like": `perturbed_kl` and `perturbed_cross_entropy` of images changed within `bound`
+    half ranges, `pixel_range`, and the `gradient` of the network's own parameters.
+    Source: Suhail et al., arXiv 2411.17777 and 2410.16884; for `batch_norm` Yin et al. 2020.
     """
 
     kl: float = 1.0
@@ -116,8 +160,13 @@ class InversionLoss:
     background: float = 0.0
     total_variation: float = 0.0
     batch_norm: float = 0.0
+    perturbed_kl: float = 0.0
+    perturbed_cross_entropy: float = 0.0
+    pixel_range: float = 0.0
+    gradient: float = 0.0
     log_odds: float = 10.0
     level: float = 0.0
+    bound: float = 0.1
 
     def __post_init__(self):
         check_finite(self, *(f.name for f in fields(self)))
@@ -125,9 +174,19 @@ class InversionLoss:
             raise ValueError(f"Every weight is 0; give one of {', '.join(TERMS)} a positive one.")
 
     def terms(
-        self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, distances=()
-    ):
-        """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor."""
+        self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, *,
+        distances: Sequence[Tensor] = (), model: nn.Module | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor.
+
+        distances: those of `batch_norm`; model: the classifier, for the terms that ask it again.
+        """
+
+        @cache  # one pass serves both terms
+        def near() -> Tensor:
+            images = perturbed(x, self.bound, input_range)
+            return _in_its_type(model, next(model.parameters()), images)
+
         formulas = {
             "kl": lambda: kl(logits, condition.v),
             "cross_entropy": lambda: cross_entropy(logits, condition.y),
@@ -137,7 +196,11 @@ class InversionLoss:
             "orthogonality": lambda: orthogonality(f),
             "background": lambda: background(x, self.level, input_range),
             "total_variation": lambda: total_variation(x),
-            "batch_norm": lambda: batch_norm(distances),
+            "batch_norm": lambda: batch_norm(distances),  # before the model is asked again
+            "perturbed_kl": lambda: kl(near(), condition.v),
+            "perturbed_cross_entropy": lambda: cross_entropy(near(), condition.y),
+            "pixel_range": lambda: pixel_range(x, input_range),
+            "gradient": lambda: gradient(model, x, condition.y),
         }
         return {name: term() for name, term in formulas.items() if getattr(self, name)}
 

@@ -49,6 +49,8 @@ class InversionConfig:
 
 _BENT = InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2)
 _FAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15)
+_ALIKE = InversionLoss(perturbed_kl=1, perturbed_cross_entropy=1, pixel_range=1, gradient=1,
+                       total_variation=0.1)  # fmt: skip
 PRESETS = {
     "paper": (InversionLoss(), InversionConfig()),
     # Two changes: from the background, and far past the boundary.
@@ -57,4 +59,6 @@ PRESETS = {
     "readable": (_FAR, _BENT),
     # A fourth, for colours: it must bear another light, too.
     "vivid": (_FAR, replace(_BENT, deformation=0.3, shading=0.6)),
+    # The papers' loss for images like those of the training; its weights are not published.
+    "training-like": (_ALIKE, InversionConfig()),
 }

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
+from torch import nn
 from torch.nn import functional as F
 
 import netinv_lite as nil
+from helpers import Own, assert_same, seeded, snapshot, tiny_cnn
 from netinv_lite import losses
 
 sizes = st.tuples(st.integers(2, 12), st.integers(1, 16), st.integers(0, 2**31))
@@ -229,13 +231,18 @@ BATCH = dict(
     condition=nil.Vector(3, scale=1.0).draw(6, random=torch.Generator().manual_seed(0)),
     input_range=(-1, 1),
     distances=[torch.tensor(1.0), torch.tensor(4.0)],
+    model=seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))),
 )
+USES = {name: (name,) for name in losses.TERMS} | {
+    "perturbed_kl": ("perturbed", "kl"), "perturbed_cross_entropy": ("perturbed", "cross_entropy")
+}  # fmt: skip
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms():
-    weights = dict(zip(losses.TERMS, (0.5, 2, 3, 0.25, 1, 4, 0.1, 7, 6), strict=True))
-    loss = nil.InversionLoss(**weights, log_odds=6, level=0.5)
-    terms = loss.terms(**BATCH)
+    weights = dict(zip(losses.TERMS, (0.5, 2, 3, 0.25, 1, 4, 0.1, 7, 6, 8, 9, 5, 0.7), strict=True))
+    loss = nil.InversionLoss(**weights, log_odds=6, level=0.5, bound=0.3)
+    terms = seeded(loss.terms, **BATCH)
+    near = BATCH["model"](seeded(losses.perturbed, BATCH["x"], 0.3, (-1, 1)))
     x, logits, f, c = (BATCH[key] for key in ("x", "logits", "f", "condition"))
     expected = {
         "kl": losses.kl(logits, c.v),
@@ -247,6 +254,10 @@ def test_the_total_is_the_weighted_sum_of_the_terms():
         "background": losses.background(x, 0.5, (-1, 1)),
         "total_variation": losses.total_variation(x),
         "batch_norm": torch.tensor(2.5),
+        "perturbed_kl": losses.kl(near, c.v),
+        "perturbed_cross_entropy": losses.cross_entropy(near, c.y),
+        "pixel_range": torch.tensor(0.0),
+        "gradient": losses.gradient(BATCH["model"], x, c.k),
     }
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
@@ -257,13 +268,60 @@ def test_the_total_is_the_weighted_sum_of_the_terms():
 
 @pytest.mark.parametrize("name", losses.TERMS)
 def test_a_term_of_weight_zero_is_not_computed(name, monkeypatch):
-    monkeypatch.setattr(losses, name, lambda *_: pytest.fail(f"{name} was computed"))
-    everything = dict.fromkeys(losses.TERMS, 1.0)
-    terms = nil.InversionLoss(**{**everything, name: 0}).terms(**BATCH)
-    assert name not in terms and len(terms) == len(losses.TERMS) - 1
-    only_it = nil.InversionLoss(**{**dict.fromkeys(losses.TERMS, 0.0), name: 1.0})
+    function = USES[name][0]
+    monkeypatch.setattr(losses, function, lambda *_: pytest.fail(f"{name} was computed"))
+    others = {term: 1.0 for term in losses.TERMS if function not in USES[term]}
+    none = dict.fromkeys(losses.TERMS, 0.0)
+    assert nil.InversionLoss(**{**none, **others}).terms(**BATCH).keys() == others.keys()
+    only_it = nil.InversionLoss(**{**none, name: 1.0})
     with pytest.raises(pytest.fail.Exception, match=name):
         only_it.terms(**BATCH)
+
+
+# ---- terms that ask the model again -----------------------------------------------------------
+
+
+TINY_VIT = nil.ViT((1, 8, 8), 4, patch=4, dim=8, heads=2)
+
+
+@pytest.mark.parametrize("model", [tiny_cnn(shape=(1, 8, 8)), Own(), TINY_VIT])
+def test_the_parameter_gradient_is_that_of_backward_and_can_be_followed(model):
+    channels = 3 if isinstance(model, Own) else 1
+    model, k = model.eval(), torch.tensor([0, 2, 1])
+    x = gaussians(3, channels, 8, 8, dtype=torch.float32).requires_grad_()
+    before = snapshot(model)
+    norm = losses.gradient(model, x, k)
+    norm.backward()
+    assert x.grad.abs().max() > 0 and torch.isfinite(x.grad).all()
+    assert_same(before, snapshot(model))
+    F.cross_entropy(model(x.detach()), k).backward()
+    by_hand = sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None)
+    assert norm.item() == pytest.approx(by_hand.sqrt().item(), rel=1e-4)
+    model.zero_grad()
+
+
+def test_a_gradient_of_zero_gives_no_nan():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    x = torch.zeros(2, 1, 2, 2, requires_grad=True)  # nothing comes in: no weight has a gradient
+    losses.gradient(model, x, torch.tensor([0, 1])).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("span", [(-1, 1), (0, 1)])
+def test_perturbed_images_are_near_and_in_the_range(span):
+    low, high = span
+    x = low + (high - low) * torch.rand(50, 1, 8, 8)
+    near, half = losses.perturbed(x, 0.2, span), (high - low) / 2
+    assert low <= near.min() and near.max() <= high
+    far = (near - x).abs() / half
+    assert 0.15 < far.max() <= 0.2 + 1e-6 and far.mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_range_penalty_counts_what_lies_outside():
+    x = torch.tensor([[[[-2.0, 0.0, 1.0, 3.0]]]])
+    assert losses.pixel_range(x, (-1, 1)).item() == pytest.approx((1 + 2) / 4)
+    assert losses.pixel_range(x, (0, 2)).item() == pytest.approx((2 + 1) / 4)
+    assert losses.pixel_range(x.clamp(-1, 1), (-1, 1)) == 0
 
 
 def test_the_papers_defaults():
