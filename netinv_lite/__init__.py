@@ -19,7 +19,8 @@ __version__ = "0.1.0"
 # Imported when first used, so that importing the package stays quick.
 _LAZY = (
     "plot", "metrics", "baselines", "descent", "dafl", "distillation", "ood", "outliers",
-    "direct", "synthetic", "reconstruction", "privacy", "benchmark", "experiments", "quality", "front", "studies",
+    "direct", "synthetic", "reconstruction", "privacy", "benchmark", "experiments", "quality",
+    "front", "studies",
 )  # fmt: skip
 
 
