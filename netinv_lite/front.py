@@ -20,14 +20,14 @@ from .losses import surest
 from .presets import PRESETS
 from .quality import PER_CLASS, by_referee, inverted, quality, reference
 
-GREY, COLOUR = ("mnist", "fashion_mnist"), ("svhn", "cifar10")
+GREY, COLOUR, FAR = ("mnist", "fashion_mnist"), ("svhn", "cifar10"), (0.2, 0.3, 0.5, 0.7)
 BEND = (0.0, 0.1, 0.2, 0.25, 0.3)
 STRENGTHS = {
     "mnist": BEND,
     "fashion_mnist": (*BEND, 0.27, 0.35),
     **dict.fromkeys(COLOUR, (0.0, 0.2)),
 }
-SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3), "cifar10": (0.2, 0.3, 0.5)}
+SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3), "cifar10": FAR}
 CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3, 0.35), "svhn": (), "cifar10": ()}
 BENDS = {**dict.fromkeys(GREY, BEND[1:]), "svhn": (0.2, 0.4), "cifar10": (0.3, 0.5)}
 NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1, 0.5))}
