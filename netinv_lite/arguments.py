@@ -23,7 +23,7 @@ CONFIG_HELP = {
     "modulation": "how strongly z scales and shifts the generator's channels",
     "deformation": "how far each image is bent at random, in halves of its side",
     "scale": "s in v = softmax(s N(0,I)): small is soft, large is one-hot",
-    "start": "brightness of the first images, 0 to 1 (default: mid-grey; bold, readable: 0.02)",
+    "start": "brightness of the first images, 0 to 1 (default: mid-grey, or 0.02 by the preset)",
 }
 EXAMPLES = f"""examples:
   {PROGRAM} invert mnist --out grid.png --save g.safetensors

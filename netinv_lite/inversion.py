@@ -190,7 +190,7 @@ def invert(
         default to its attributes `image_shape` and `input_range`, else (0, 1); K is measured.
     conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
         `SoftTargets(K, v)`.
-    loss, config: default to those of `preset`, "paper", "bold", "readable" or "vivid".
+    loss, config: default to those of `preset`, one of `PRESETS`: "paper", "bold", "readable", …
     features: name of the module whose output is f (default: the input of the last linear layer).
     on_step: called as on_step(step, row, inversion) after every step; `row` is that step's history.
     checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
