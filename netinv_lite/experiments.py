@@ -33,6 +33,8 @@ class Experiment:
         another machine can import it.
     inversion: settings -> the arguments of `quality.wanted`; then `measure` gets the trained
         inversion first, and several of one kind can be trained in one batch.
+    shared: settings -> what runs have in common that is costly and kept by `measure`; runs of one
+        such value go to one worker, one after the other.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Experiment:
     datasets: tuple[str, ...] = ("mnist",)
     seeds: tuple[int, ...] = (0, 1, 2)
     inversion: Callable[..., dict] | None = None
+    shared: Callable[[dict], tuple] | None = None
 
 
 def run(
@@ -56,11 +59,11 @@ def run(
     together: up to so many generators of one kind are trained in one batch, on the GPU if there
         is one; without it every run is on the CPU. fresh: also what is there already.
 
-    The table is written anew, atomically, after every run, so that one stopped at any moment
-    goes on where it was; a run that fails leaves its error in its row, and is tried again by the
-    next call. Beside the table lies its provenance. Numbers depend neither on `jobs` nor on
-    `cluster`, and on `together` by the masks of dropout alone. Raises OSError where `out` cannot
-    be written, ConnectionError without a scheduler.
+    The table is written anew, atomically, after every run (or those that share something), so
+    that one stopped at any moment goes on where it was; a run that fails leaves its error in its
+    row, and is tried again by the next call. Beside the table lies its provenance. Numbers depend
+    neither on `jobs` nor on `cluster`, and on `together` by dropout alone. Raises OSError where
+    `out` cannot be written, ConnectionError without a scheduler.
     """
     start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
     datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
@@ -123,10 +126,14 @@ def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: flo
 
 
 def _packs(experiment: Experiment, todo: dict[str, dict], together: int) -> list[list[dict]]:
-    """Runs that train together: of one network, and one kind of generator and conditioning."""
+    """Runs for one worker: that share something, or are of one network and kind of generator."""
+    kinds: dict[tuple, list[dict]] = {}
+    if experiment.shared is not None:
+        for settings in todo.values():
+            kinds.setdefault(experiment.shared(settings), []).append(settings)
+        return list(kinds.values())
     if together == 1 or experiment.inversion is None:
         return [[settings] for settings in todo.values()]
-    kinds: dict[tuple, list[dict]] = {}
     for settings in todo.values():
         name, run = wanted(**experiment.inversion(**settings))
         alone = len(kinds) if run["loss"].batch_norm else None  # its statistics are one run's

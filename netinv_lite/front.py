@@ -14,6 +14,7 @@ from .baselines import AscentConfig, pixel_ascent
 from .classifiers import load_classifier
 from .dafl import dafl
 from .descent import pixel_descent
+from .experiments import Experiment
 from .generator import deformed, shaded
 from .inversion import Inversion
 from .losses import surest
@@ -129,8 +130,18 @@ def ascended(name: str, seed: int, noise: float, steps: int):
     return images, labels, 0.0, process_time() - start
 
 
+def shared(s: dict) -> tuple:
+    """What a run has in common with others: the training or the ascent behind its images."""
+    kind, strength = s["method"].removeprefix("chosen "), s["strength"]
+    if kind in ("bent ascent", "bent noisy ascent"):
+        kind, strength = "ascent", {"bent ascent": 0.1}.get(kind, 0.5)
+    if kind == "bent generator":
+        kind, strength = "generator", 0.0
+    return s["dataset"], s["network"], s["seed"], kind, strength, s["steps"]
+
+
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    """Runs that share a training lie side by side, so that one process trains once for both."""
+    """Every point of the plane, network by network."""
     rows = []
     for d, n, seed in product(sets, ("plain", "-robust"), seeds):
         points = [("real", 0.0, 0), ("noise", 0.0, 0)]
@@ -150,3 +161,9 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
         rows += [{"dataset": d, "seed": seed, "network": n, "method": m, "strength": strength,
                   "steps": steps} for m, strength, steps in points]  # fmt: skip
     return rows
+
+
+STUDY = Experiment(
+    "front", "Does one generator pass pixel ascent in readability and variety at once?",
+    settings, front, (*GREY, *COLOUR), shared=shared,
+)  # fmt: skip

@@ -11,10 +11,10 @@ import torch
 
 from .classifiers import CNN, load_classifier
 from .data import load_data
+from .detection import STUDY as DETECTION
 from .distillation import distill, teach
 from .experiments import Experiment
-from .front import front
-from .front import settings as _front
+from .front import STUDY as FRONT
 from .inversion import Inversion, invert
 from .losses import TERMS
 from .presets import PRESETS
@@ -233,8 +233,8 @@ EXPERIMENTS = {e.name: e for e in (
                ("mnist",), inversion=weights),
     Experiment("datasets", "How do the four sets compare, and what do real images score?",
                _datasets, datasets, SETS, (0, 1, 2, 3, 4)),
-    Experiment("front", "Does one generator pass pixel ascent in readability and variety at once?",
-               _front, front, SETS),
+    FRONT,
+    DETECTION,
     Experiment("gap", "What closes the gap between the classifier's certainty and the judge's?",
                _gap, gap_scores, ("mnist",), inversion=gap),
     Experiment("distillation", "Can a student learn the classes from inverted images alone?",

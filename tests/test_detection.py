@@ -1,0 +1,93 @@
+"""The study of detection: its images, its rows, and one training for many of them."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+import netinv_lite as nil
+from netinv_lite import detection, experiments, ood, outliers
+from netinv_lite.studies import EXPERIMENTS
+
+STUDY = EXPERIMENTS["detection"]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """`digits` stands for every set, and networks train for one short epoch."""
+    data = nil.load_data("digits")
+    few = replace(data, x_train=data.x_train[:300], y_train=data.y_train[:300],
+                  x_test=data.x_test[:60], y_test=data.y_test[:60])  # fmt: skip
+    colour = replace(few, x_train=few.x_train.expand(-1, 3, -1, -1), name="cifar10",
+                     x_test=few.x_test.expand(-1, 3, -1, -1))  # fmt: skip
+    sets = {"svhn": colour, "cifar10": colour}
+    monkeypatch.setattr(detection, "load_data", lambda name: sets.get(name, few))
+    monkeypatch.setattr(detection, "TESTED", 60)
+    short = nil.InversionConfig(steps=2, batch_size=16, width=8)
+    config = ood.ExclusionConfig(epochs=2, excluded=40, inversion=short)
+    monkeypatch.setattr(ood, "ExclusionConfig", lambda: config)
+    for cache in (detection.trained, detection.answers):
+        cache.cache_clear()
+    yield few
+    for cache in (detection.trained, detection.answers):
+        cache.cache_clear()
+
+
+def test_every_pair_is_there_and_every_training_is_one_pack():
+    rows = STUDY.settings(detection.SETS, (0, 1, 2))
+    pairs = Counter((r["dataset"], r["outside"]) for r in rows)
+    assert len(pairs) == 4 * 6 and len(set(pairs.values())) == 1
+    assert all(a != b for a, b in pairs)
+    packs = experiments._packs(STUDY, dict(enumerate(rows)), 1)
+    assert len(packs) == 4 * 3 * 6 and sum(map(len, packs)) == len(rows)
+    for pack in packs:
+        assert len({STUDY.shared(row) for row in pack}) == 1
+
+
+def test_images_take_the_shape_and_range_of_the_set(tiny):
+    for which in detection.OUTSIDE:
+        for shape in ((1, 28, 28), (3, 32, 32)):
+            x = detection.images_of(which, replace(tiny, x_train=torch.zeros(2, *shape)), 0)
+            assert x.shape == (60, *shape), which
+            assert -1 <= x.min() < -0.3 and 0.3 < x.max() <= 1, "the whole range is used"
+    grey = detection.as_seen_by(torch.tensor([[1.0, -1.0, -1.0]]).view(1, 3, 1, 1), (1, 1, 1))
+    assert grey.item() == pytest.approx(2 * 0.299 - 1, abs=1e-3), "red weighs .299"
+
+
+def test_photographs_are_pieces_of_two_real_ones():
+    x = detection.crops(40, seed=0, side=64)
+    assert x.shape == (40, 3, 64, 64) and len(x.flatten(1).unique(dim=0)) == 40
+    assert torch.equal(x, detection.crops(40, seed=0, side=64))
+    assert not torch.equal(x, detection.crops(40, seed=1, side=64))
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_rows_of_one_network_come_from_one_training(tiny, monkeypatch):
+    trainings = []
+    for module, name in ((ood, "train_with_exclusion"), (detection, "fit")):
+        whole = getattr(module, name)
+
+        def counted(*args, whole=whole, **settings):
+            trainings.append(1)
+            return whole(*args, **settings)
+
+        monkeypatch.setattr(module, name, counted)
+    for garbage, scores in (("inverted", ood.SCORES), ("none", outliers.NAMES)):
+        pack = [{"dataset": "mnist", "seed": 0, "garbage": garbage, "score": score, "outside": o}
+                for score in scores for o in ("uniform", "cifar10")]  # fmt: skip
+        rows = experiments.attempt(STUDY, pack)
+        assert not any(row["error"] for row in rows)
+        assert all(0 <= row["auroc"] <= 1 and 0 <= row["fpr95"] <= 1 for row in rows)
+        shares = [row["share_garbage"] for row in rows]
+        assert all((share in (None, "")) == (garbage == "none") for share in shares)
+        assert len({row["accuracy"] for row in rows}) == 1
+    assert len(trainings) == 2
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_real_outliers_come_from_the_other_sets(tiny):
+    x = detection.exposed("mnist", tiny, n=10)
+    assert x.shape == (30, 1, 28, 28)
+    row = STUDY.measure("mnist", 0, "outliers", "garbage", "photographs")
+    assert row["auroc"] > 0.5
