@@ -17,9 +17,9 @@ from . import metrics, ood
 from .classifiers import CNN
 from .data import ImageData, load_data
 from .experiments import Experiment
-from .outliers import NAMES, Baselines, separation
+from .outliers import NAMES, Baselines, Pixels, separation
 from .synthetic import noise as uniform
-from .training import FitConfig, fit
+from .training import FitConfig, accuracy, fit
 
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
 OUTSIDE = (*SETS, "gaussian", "uniform", "photographs")
@@ -33,28 +33,51 @@ def detection(
     """How well one score separates the test images of one set from images of another kind.
 
     garbage: one of `ood.GARBAGE`, for a classifier with a garbage class; "none" for a plain one of
-    the same layers and epochs, whose scores are those of `outliers`. `share_garbage` is the share
-    of the outside images that are put into the garbage class.
+    the same layers and epochs, whose scores are those of `outliers`; "pixels" for the control
+    `outliers.Pixels`, without a network. Beside what `separation`
+    says: `share_garbage` and `false_garbage`, the shares of the outside and of the inside images
+    that are put into the garbage class; `fooled`, the share of all excluded images that had been
+    taken for a real class; `accuracy`, of the whole test set; `calibration_error`, 15 bins.
     """
     inside, there = (answers(dataset, seed, garbage, which) for which in (dataset, outside))
-    logits, y = inside["logits"], load_data(dataset).y_test[:TESTED]
-    p = logits.softmax(1)
-    scores = separation(inside[score], there[score])
-    read = there["logits"].argmax(1)
+    away = [_thrown_away(a, garbage) for a in (there, inside)]
     return {
-        **scores,
-        "share_garbage": None
-        if garbage == "none"
-        else (read == p.shape[1] - 1).float().mean().item(),
-        "accuracy": (p.argmax(1) == y).float().mean().item(),
-        "calibration_error": multiclass_calibration_error(p, y, num_classes=p.shape[1]).item(),
+        **separation(inside[score], there[score]),
+        "share_garbage": away[0],
+        "false_garbage": away[1],
+        **of_network(dataset, seed, garbage),
     }
+
+
+def _thrown_away(answers: dict[str, Tensor], garbage: str) -> float | None:
+    if garbage not in ood.GARBAGE:
+        return None
+    logits = answers["logits"]
+    return (logits.argmax(1) == logits.shape[1] - 1).float().mean().item()
+
+
+@lru_cache(maxsize=32)
+def of_network(dataset: str, seed: int, garbage: str) -> dict[str, float | None]:
+    """What does not depend on the outside images."""
+    row = dict.fromkeys(("fooled", "accuracy", "calibration_error"))
+    if garbage == "pixels":
+        return row
+    model, data = trained(dataset, seed, garbage), known(dataset)
+    p, y = answers(dataset, seed, garbage, dataset)["logits"].softmax(1), data.y_test[:TESTED]
+    row["accuracy"] = accuracy(getattr(model, "classifier", model), data.x_test, data.y_test)
+    row["calibration_error"] = multiclass_calibration_error(p, y, num_classes=p.shape[1]).item()
+    if garbage != "none":
+        fooled = [share for share in model.history["fooled"] if share is not None]
+        row["fooled"] = sum(fooled) / len(fooled) if fooled else None
+    return row
 
 
 @lru_cache(maxsize=32)
 def answers(dataset: str, seed: int, garbage: str, which: str) -> dict[str, Tensor]:
     """The logits of the test images of `which`, and every score that the network offers."""
-    images, model = images_of(which, load_data(dataset), seed), trained(dataset, seed, garbage)
+    images, model = images_of(which, known(dataset), seed), trained(dataset, seed, garbage)
+    if garbage == "pixels":
+        return {"pixels": model(images)}
     if garbage != "none":
         logits = metrics.logits(model, images)
         return {"logits": logits, **{by: ood.score(logits, by) for by in ood.SCORES}}
@@ -63,8 +86,10 @@ def answers(dataset: str, seed: int, garbage: str, which: str) -> dict[str, Tens
 
 @lru_cache(maxsize=1)
 def trained(dataset: str, seed: int, garbage: str):
-    """A detector; for garbage "none" the baselines on a plain classifier."""
-    data, config = part(load_data(dataset), TRAINED_ON.get(dataset)), ood.ExclusionConfig()
+    """A detector; for "none" the baselines on a plain classifier, for "pixels" the control."""
+    data, config = known(dataset), ood.ExclusionConfig()
+    if garbage == "pixels":
+        return Pixels(data.x_train)
     if garbage == "none":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -77,14 +102,17 @@ def trained(dataset: str, seed: int, garbage: str):
                                     outliers=outliers, device="cpu", progress=False)  # fmt: skip
 
 
-def part(data: ImageData, n: int | None) -> ImageData:
-    """The first n training images; the sets are in random order."""
-    return data if n is None else replace(data, x_train=data.x_train[:n], y_train=data.y_train[:n])
+@lru_cache(maxsize=len(SETS))
+def known(dataset: str) -> ImageData:
+    """A set with its first so many training images (it is in random order); read only once."""
+    data, n = load_data(dataset), TRAINED_ON.get(dataset)
+    return data if n is None else replace(data, x_train=data.x_train[:n].clone(),
+                                          y_train=data.y_train[:n])  # fmt: skip
 
 
 def exposed(dataset: str, like: ImageData, n: int = 2000) -> Tensor:
     """Training images of the other sets, n of each: what no detector should need to have seen."""
-    others = [load_data(name).x_train[:n] for name in SETS if name != dataset]
+    others = [known(name).x_train[:n] for name in SETS if name != dataset]
     return torch.cat([as_seen_by(x, like.image_shape) for x in others])
 
 
@@ -109,7 +137,7 @@ def images_of(which: str, like: ImageData, seed: int) -> Tensor:
             return ood.noise(TESTED, like)
     if which == "photographs":
         return as_seen_by(crops(TESTED, seed), like.image_shape)
-    return as_seen_by(load_data(which).x_test[:TESTED], like.image_shape)
+    return as_seen_by(known(which).x_test[:TESTED], like.image_shape)
 
 
 def crops(n: int, seed: int, side: int = 96) -> Tensor:
@@ -140,7 +168,8 @@ def shared(s: dict) -> tuple:
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
     """Every set against every other kind of images, for each score of each network."""
-    kinds = [("none", score) for score in NAMES] + list(product(ood.GARBAGE, ood.SCORES))
+    kinds = [("pixels", "pixels"), *(("none", score) for score in NAMES)]
+    kinds += product(ood.GARBAGE, ood.SCORES)
     return [{"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o}
             for d, s, (g, score), o in product(sets, seeds, kinds, OUTSIDE) if o != d]  # fmt: skip
 

@@ -12,31 +12,39 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import metrics
 from .classifiers import CNN
 from .data import ImageData, check_finite, check_name, check_positive, check_whole
+from .detector import SCORES, Detector, score
 from .inversion import invert, untrained
 from .presets import InversionConfig
 from .probe import check_images, device_of, on_device, random_state, seeded, set_random_state
+from .synthetic import source
 from .training import momentum, one_cycle, set_momentum
 from .weights import read_tensors, split, write_tensors
 
-GARBAGE = ("inverted", "uncertain", "untrained", "noise", "outliers")
-SCORES = ("garbage", "real", "ue")
+__all__ = ["GARBAGE", "SCORES", "Detector", "ExclusionConfig", "forgetful", "noise", "score",
+           "train_with_exclusion"]  # fmt: skip
+
+GARBAGE = ("inverted", "uncertain", "foreign", "untrained", "synthetic", "noise", "outliers")
 
 
 @dataclass(frozen=True)
 class ExclusionConfig:
     """How a classifier with a garbage class is trained.
 
-    garbage: what is added to that class before every epoch but the first, `excluded` images at a
-        time: "inverted" images of the real classes; the "uncertain" half of twice as many; images
-        of an "untrained" generator; more "noise"; or real "outliers", the upper bound.
+    garbage: what is added to that class before every epoch but the first and the last `settle`,
+        `excluded` images at a time: "inverted" images of the real classes; the "uncertain" half of
+        twice as many; "foreign" ones, the inversion of a network of the same build that learned
+        nothing; images of an "untrained" generator; "synthetic" ones, of `synthetic.source`; more
+        "noise"; or real "outliers", the upper bound.
+    settle: epochs at the end without new garbage; the learning rate falls to zero there, and what
+        was added then would not be learned.
     inversion: the generator that is trained anew each time.
     """
 
     garbage: str = "inverted"
     epochs: int = 6
+    settle: int = 1
     excluded: int = 2000
     batch_size: int = 128
     lr: float = 0.05
@@ -47,79 +55,9 @@ class ExclusionConfig:
 
     def __post_init__(self):
         check_name(self.garbage, GARBAGE, "garbage")
-        check_whole(self, epochs=1, excluded=1, batch_size=2)
+        check_whole(self, epochs=1, settle=0, excluded=1, batch_size=2)
         check_positive(self, "lr")
         check_finite(self, "weight_decay")
-
-
-class Detector(nn.Module):
-    """A classifier of n classes and one for garbage: `score`, `predict`, `save`, `load`.
-
-    x (B,C,H,W) in `input_range` -> logits (B,n+1), the last of the garbage class.
-    """
-
-    def __init__(self, network: nn.Module, image_shape, input_range, classes, by: str = "garbage"):
-        super().__init__()
-        check_name(by, SCORES, "score")
-        self.network, self.by = network, by
-        self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
-        self.classes = tuple(classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
-
-    def score(self, images: Tensor, by: str | None = None) -> Tensor:
-        """How far from the data each image is, larger is farther; (N,C,H,W) -> (N,) on the CPU.
-
-        by: "garbage", the probability p of the garbage class; "real", 1 − max p over the real
-        classes; "ue", K/(K−1)·(1 − Σp²), the papers' uncertainty, which an image that is surely
-        garbage does *not* have. Raises ValueError for images of another shape or range.
-        """
-        return score(self._logits(images), by or self.by)
-
-    def predict(self, images: Tensor) -> Tensor:
-        """The class of each image, len(classes) for garbage; (N,C,H,W) -> (N,) int64."""
-        return self._logits(images).argmax(1)
-
-    def _logits(self, images: Tensor) -> Tensor:
-        return metrics.logits(self, images).cpu()
-
-    def save(self, path: str | Path) -> Path:
-        """Write the weights and what surrounds them as safetensors, atomically."""
-        return write_tensors(path, self.network.state_dict(), detector={
-            "image_shape": list(self.image_shape), "input_range": list(self.input_range),
-            "classes": list(self.classes), "by": self.by,
-        })  # fmt: skip
-
-    @classmethod
-    def load(cls, path: str | Path, network: nn.Module | None = None) -> Detector:
-        """The detector saved at `path`; `network` is its untrained twin where it was not a `CNN`.
-
-        Raises ValueError where the file is damaged or holds another network.
-        """
-        tensors, meta = read_tensors(path)
-        if "detector" not in meta:
-            raise ValueError(f"{path} holds tensors, but no saved detector.")
-        about = meta["detector"]
-        network = network or CNN(about["image_shape"], len(about["classes"]) + 1)
-        try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ValueError(f"{path} holds another network than this {type(network).__name__}; "
-                             "give its untrained twin as `network`.") from error  # fmt: skip
-        return cls(network, **about).eval().requires_grad_(False)
-
-
-def score(logits: Tensor, by: str) -> Tensor:
-    """The scores of `Detector.score` from logits (N,n+1) -> (N,)."""
-    check_name(by, SCORES, "score")
-    p = logits.double().softmax(1)
-    if by == "garbage":
-        return p[:, -1].float()
-    if by == "real":
-        return (1 - p[:, :-1].amax(1)).float()
-    K = p.shape[1]
-    return (K / (K - 1) * (1 - p.square().sum(1))).float()
 
 
 def train_with_exclusion(
@@ -177,12 +115,14 @@ class _Exclusion:
                    desc="train, invert, exclude", unit="epoch")  # fmt: skip
         with bar:
             while self.epoch < self.config.epochs:
-                if self.epoch:
-                    self.garbage = torch.cat([self.garbage, self._found()])
-                loss = self._epoch()
+                grows = 0 < self.epoch < self.config.epochs - self.config.settle
+                fooled = self._exclude() if grows else None
+                row = {"loss": self._epoch(), "garbage": len(self.garbage), "fooled": fooled}
+                for name, value in row.items():
+                    self.detector.history[name].append(value)
                 self.epoch += 1
                 bar.update()
-                bar.set_postfix(loss=f"{loss:.3f}", garbage=len(self.garbage))
+                bar.set_postfix(loss=f"{row['loss']:.3f}", garbage=row["garbage"])
                 if self.checkpoint:
                     self._save()
 
@@ -198,30 +138,44 @@ class _Exclusion:
                 group["lr"] = config.lr * one_cycle((self.epoch + i / len(batches)) / config.epochs)
             logits = network(x[batch].to(device))
             loss = F.cross_entropy(logits, y[batch].to(device), weights.to(device))
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"The loss is {loss.item()} in epoch {self.epoch}: lower "
-                                         f"lr={config.lr}.")  # fmt: skip
+            self._check_finite(loss, "loss is")
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             total += loss.item()
+        with torch.no_grad():  # the last step is followed by no loss
+            self._check_finite(network.eval()(x[batch].to(device)), "logits are")
         return total / len(batches)
+
+    def _check_finite(self, x: Tensor, what: str) -> None:
+        if not torch.isfinite(x).all():
+            raise FloatingPointError(f"The {what} NaN or infinite in epoch {self.epoch}: lower "
+                                     f"lr={self.config.lr}.")  # fmt: skip
+
+    def _exclude(self) -> float:
+        """Add to the garbage; the share of it that the detector takes for a real class."""
+        found = self._found()
+        self.garbage = torch.cat([self.garbage, found])
+        return (self.detector.predict(found) < self.n).float().mean().item()
 
     def _found(self) -> Tensor:
         """The images that are excluded before this epoch."""
-        config, kind = self.config, self.config.garbage
+        config, kind, data = self.config, self.config.garbage, self.data
         if kind == "noise":
-            return noise(config.excluded, self.data)
+            return noise(config.excluded, data)
+        if kind == "synthetic":
+            return source("mixed", data.image_shape, data.input_range)(config.excluded)
         if kind == "outliers":
             return self.outliers[torch.randint(len(self.outliers), (config.excluded,))]
         detector, seed = self.detector.eval(), 1000 * self.seed + self.epoch
-        settings = {"config": config.inversion, "seed": seed, "device": device_of(detector)}
+        device = device_of(detector)
         if kind == "untrained":
-            examination = (None, None, None, settings["device"])
-            made = untrained(detector, examination, "vector-matrix", None, None, config.inversion,
-                             seed)  # fmt: skip
+            made = untrained(detector, (None, None, None, device), "vector-matrix", None, None,
+                             config.inversion, seed)  # fmt: skip
         else:
-            made = invert(detector, progress=False, **settings)
+            network = forgetful(detector) if kind == "foreign" else detector
+            made = invert(network, config=config.inversion, seed=seed, device=device,
+                          progress=False)  # fmt: skip
         twice = 2 if kind == "uncertain" else 1
         each = math.ceil(twice * config.excluded / self.n)
         images, _ = made.sample(each, seed=seed, classes=range(self.n))
@@ -236,7 +190,8 @@ class _Exclusion:
         tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
         tensors |= momentum(self.detector.network, self.optimiser)
         tensors |= {"garbage": self.garbage, **random_state(device_of(self.detector))}
-        write_tensors(self.checkpoint, tensors, epoch=self.epoch, identity=self.identity)
+        write_tensors(self.checkpoint, tensors, epoch=self.epoch, identity=self.identity,
+                      history=self.detector.history)  # fmt: skip
 
     def _restore(self) -> None:
         tensors, meta = read_tensors(self.checkpoint)
@@ -246,7 +201,16 @@ class _Exclusion:
         self.detector.network.load_state_dict(split(tensors, "network"))
         set_momentum(self.detector.network, self.optimiser, tensors)
         self.garbage, self.epoch = tensors["garbage"], meta["epoch"]
+        self.detector.history = meta["history"]
         set_random_state(tensors, device_of(self.detector))
+
+
+def forgetful(network: nn.Module) -> nn.Module:
+    """A copy with new random weights, in every layer that has `reset_parameters`."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        getattr(module, "reset_parameters", lambda: None)()
+    return copied
 
 
 def noise(n: int, data: ImageData) -> Tensor:

@@ -13,11 +13,13 @@ NAMES = ("MSP", "MaxLogit", "Energy", "ODIN", "Mahalanobis", "KNN", "ViM")
 
 
 def separation(inside: Tensor, outside: Tensor) -> dict[str, float]:
-    """AUROC, AUPR and FPR95 of two sets of scores, (N,) and (M,); outside is the positive class.
+    """How well two sets of scores, (N,) and (M,), come apart; outside is the positive class.
 
-    AUROC = P(score outside > score inside), ties half; AUPR is the average precision; FPR95 the
-    share of `inside` at or above the score that 95 % of `outside` reach. Raises ValueError for
-    scores that are empty or not finite.
+    auroc: P(score outside > score inside), ties half; aupr: the average precision; fpr95: the
+    share of `inside` at or above the score that 95 % of `outside` reach; miss95: the share of
+    `outside` at or below the score that 95 % of `inside` do not exceed, for which no outside
+    images are needed to choose the threshold (others call that FPR95, with inside as positive).
+    Raises ValueError for scores that are empty or not finite.
     """
     for scores in (inside, outside):
         if scores.ndim != 1 or not len(scores) or not torch.isfinite(scores).all():
@@ -26,11 +28,14 @@ def separation(inside: Tensor, outside: Tensor) -> dict[str, float]:
     # By rank: torchmetrics squeezes what lies outside [0, 1] through a sigmoid, into ties.
     ranks = torch.unique(scores, return_inverse=True)[1] / len(scores)
     positive = torch.arange(len(scores)) >= len(inside)
-    threshold = outside.double().sort(descending=True).values[-(-95 * len(outside) // 100) - 1]
+    inside, outside = inside.double(), outside.double()
+    reached = outside.sort(descending=True).values[-(-95 * len(outside) // 100) - 1]
+    kept = inside.sort().values[-(-95 * len(inside) // 100) - 1]
     return {
         "auroc": binary_auroc(ranks, positive.long()).item(),
         "aupr": binary_average_precision(ranks, positive.long()).item(),
-        "fpr95": (inside.double() >= threshold).double().mean().item(),
+        "fpr95": (inside >= reached).double().mean().item(),
+        "miss95": (outside <= kept).double().mean().item(),
     }
 
 
@@ -62,7 +67,8 @@ class Baselines:
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """The scores of images (N,C,H,W), a tensor (N,) for each name."""
-        logits = metrics.logits(self.classifier, images)
+        # In double precision: a probability that rounds to 1 would tie with all other such.
+        logits = metrics.logits(self.classifier, images).double()
         f = metrics.features(self.classifier, images)
         scores = {name: d.predict_logits(logits) for name, d in self.of_logits.items()}
         scores |= {name: d.predict_features(f) for name, d in self.of_features.items()}
@@ -71,3 +77,27 @@ class Baselines:
             parts = [self.odin.predict(x.to(device)).detach().cpu() for x in images.split(256)]
         scores["ODIN"] = torch.cat(parts)
         return {name: scores[name].detach().double().cpu() for name in NAMES}
+
+
+class Pixels:
+    """A control that no network has a part in: how unusual are three numbers of an image?
+
+    The squared Mahalanobis distance of (mean, standard deviation, roughness) from those of the
+    images x (N,C,H,W), N ≥ 4; roughness is the mean absolute difference of neighbouring pixels.
+    """
+
+    def __init__(self, x: Tensor):
+        known = self.numbers(x)
+        self.mean, self.precision = known.mean(0), torch.linalg.pinv(known.T.cov())
+
+    @staticmethod
+    def numbers(x: Tensor) -> Tensor:
+        """Mean, standard deviation and roughness of each image; (N,C,H,W) -> (N,3), float64."""
+        across, down = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+        rough = across.abs().flatten(1).mean(1) + down.abs().flatten(1).mean(1)
+        return torch.stack([x.flatten(1).mean(1), x.flatten(1).std(1), rough / 2], 1).double()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The score of images (N,C,H,W), (N,); larger is farther out."""
+        d = self.numbers(images) - self.mean
+        return (d @ self.precision * d).sum(1)

@@ -25,12 +25,13 @@ def tiny(monkeypatch):
     monkeypatch.setattr(detection, "load_data", lambda name: sets.get(name, few))
     monkeypatch.setattr(detection, "TESTED", 60)
     short = nil.InversionConfig(steps=2, batch_size=16, width=8)
-    config = ood.ExclusionConfig(epochs=2, excluded=40, inversion=short)
+    config = ood.ExclusionConfig(epochs=2, settle=0, excluded=40, inversion=short)
     monkeypatch.setattr(ood, "ExclusionConfig", lambda: config)
-    for cache in (detection.trained, detection.answers):
+    caches = detection.trained, detection.answers, detection.of_network, detection.known
+    for cache in caches:
         cache.cache_clear()
     yield few
-    for cache in (detection.trained, detection.answers):
+    for cache in caches:
         cache.cache_clear()
 
 
@@ -40,7 +41,7 @@ def test_every_pair_is_there_and_every_training_is_one_pack():
     assert len(pairs) == 4 * 6 and len(set(pairs.values())) == 1
     assert all(a != b for a, b in pairs)
     packs = experiments._packs(STUDY, dict(enumerate(rows)), 1)
-    assert len(packs) == 4 * 3 * 6 and sum(map(len, packs)) == len(rows)
+    assert len(packs) == 4 * 3 * (len(ood.GARBAGE) + 2) and sum(map(len, packs)) == len(rows)
     for pack in packs:
         assert len({STUDY.shared(row) for row in pack}) == 1
 
@@ -64,7 +65,8 @@ def test_photographs_are_pieces_of_two_real_ones():
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_rows_of_one_network_come_from_one_training(tiny, monkeypatch):
-    trainings = []
+    trainings, read, load = [], Counter(), detection.load_data
+    monkeypatch.setattr(detection, "load_data", lambda name: (read.update([name]), load(name))[1])
     for module, name in ((ood, "train_with_exclusion"), (detection, "fit")):
         whole = getattr(module, name)
 
@@ -79,10 +81,17 @@ def test_rows_of_one_network_come_from_one_training(tiny, monkeypatch):
         rows = experiments.attempt(STUDY, pack)
         assert not any(row["error"] for row in rows)
         assert all(0 <= row["auroc"] <= 1 and 0 <= row["fpr95"] <= 1 for row in rows)
-        shares = [row["share_garbage"] for row in rows]
-        assert all((share in (None, "")) == (garbage == "none") for share in shares)
+        for column in ("share_garbage", "false_garbage", "fooled"):
+            assert all((row[column] is None) == (garbage == "none") for row in rows), column
         assert len({row["accuracy"] for row in rows}) == 1
     assert len(trainings) == 2
+    assert read == {"mnist": 1, "cifar10": 1}, "a set is read from disk once"
+
+
+def test_the_control_without_a_network_has_no_accuracy(tiny, monkeypatch):
+    monkeypatch.setattr(detection, "fit", None)
+    row = STUDY.measure("mnist", 0, "pixels", "pixels", "uniform")
+    assert row["auroc"] == 1 and row["accuracy"] is row["share_garbage"] is row["fooled"] is None
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")

@@ -12,7 +12,7 @@ from netinv_lite import ood
 from netinv_lite.ood import GARBAGE, Detector, ExclusionConfig, score, train_with_exclusion
 
 SHORT = nil.InversionConfig(steps=3, batch_size=16, width=8, latent_dim=8)
-QUICK = ExclusionConfig(epochs=3, excluded=24, batch_size=32, lr=0.02, inversion=SHORT)
+QUICK = ExclusionConfig(epochs=3, settle=0, excluded=24, batch_size=32, lr=0.02, inversion=SHORT)
 pytestmark = pytest.mark.filterwarnings("ignore:The generator has collapsed")
 
 
@@ -60,10 +60,40 @@ def test_what_is_excluded_grows_by_as_many_images_each_epoch(monkeypatch):
                         lambda run: (sizes.append(len(run.garbage)), whole(run))[1])  # fmt: skip
     data = quadrants()
     first = len(data.x_train) // len(data.classes)
-    for garbage in ("inverted", "uncertain", "untrained", "noise"):
+    for garbage in set(GARBAGE) - {"outliers"}:
         sizes.clear()
         train(data, replace(QUICK, garbage=garbage))
         assert sizes == [first, first + 24, first + 48]
+    sizes.clear()
+    train(data, replace(QUICK, garbage="noise", settle=1))
+    assert sizes == [first, first + 24, first + 24], "the last epoch settles"
+
+
+def test_a_forgetful_network_has_other_weights_and_yours_is_left_alone():
+    mine = network(4)
+    before = snapshot(mine)
+    other = ood.forgetful(mine)
+    assert_same(snapshot(mine), before)
+    pairs = zip(mine.parameters(), other.parameters(), strict=True)
+    assert not any(torch.equal(p, q) for p, q in pairs)
+
+
+def test_history_says_how_many_of_the_excluded_had_fooled_the_detector(monkeypatch):
+    read, whole = [], ood._Exclusion._found
+
+    def found(run):
+        images = whole(run)
+        read.append((run.detector.predict(images) < run.n).float().mean().item())
+        return images
+
+    monkeypatch.setattr(ood._Exclusion, "_found", found)
+    detector = train()
+    history = detector.history
+    assert history["fooled"] == [None, *read] and len(history["loss"]) == QUICK.epochs
+    first = history["garbage"][0]
+    assert history["garbage"] == [first, first + 24, first + 48]
+    settled = train(config=replace(QUICK, garbage="noise", settle=2)).history
+    assert settled["fooled"] == [None] * 3 and settled["garbage"] == [first] * 3
 
 
 def test_a_stopped_run_goes_on_to_the_same_detector(tmp_path, monkeypatch):
@@ -79,7 +109,9 @@ def test_a_stopped_run_goes_on_to_the_same_detector(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(seed=4, checkpoint=file)
     monkeypatch.undo()
-    assert_same(train(seed=4, checkpoint=file).state_dict(), whole.state_dict())
+    again = train(seed=4, checkpoint=file)
+    assert_same(again.state_dict(), whole.state_dict())
+    assert again.history == whole.history
     with pytest.raises(ValueError, match="another run"):
         train(seed=5, checkpoint=file)
 
@@ -91,6 +123,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     again = Detector.load(path, network(len(data.classes)))
     assert torch.equal(again.score(data.x_test), detector.score(data.x_test))
     assert again.classes == detector.classes and again.input_range == detector.input_range
+    assert again.history == detector.history
     with pytest.raises(ValueError, match="another network"):
         Detector.load(path, network(5))
     path.write_bytes(path.read_bytes()[:-20])
@@ -129,7 +162,8 @@ def test_a_network_that_does_not_fit_is_refused_and_yours_is_left_alone():
 
 
 @pytest.mark.parametrize("wrong", [
-    {"garbage": "noisy"}, {"epochs": 0}, {"excluded": 0}, {"lr": 0.0}, {"weight_decay": -1.0},
+    {"garbage": "noisy"}, {"epochs": 0}, {"settle": -1}, {"excluded": 0}, {"lr": 0.0},
+    {"weight_decay": -1.0},
 ])  # fmt: skip
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
@@ -137,6 +171,9 @@ def test_settings_are_checked(wrong):
 
 
 def test_a_loss_that_is_not_finite_says_what_to_do():
-    with pytest.raises(FloatingPointError, match="lower lr"):
-        train(config=replace(QUICK, lr=1e30, garbage="noise"))
+    data, n = quadrants(), len(quadrants().x_train)
+    for epochs, size in ((3, 32), (1, n)):  # also where it is the last step that goes astray
+        config = replace(QUICK, lr=1e30, garbage="noise", epochs=epochs, batch_size=size)
+        with pytest.raises(FloatingPointError, match="lower lr"):
+            train(data, config)
     assert isinstance(train(), nn.Module)

@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import netinv_lite as nil
 from helpers import assert_same, snapshot
-from netinv_lite.outliers import NAMES, Baselines, separation
+from netinv_lite.outliers import NAMES, Baselines, Pixels, separation
 
 
 def scores(seed, n, shift, scale=1.0):
@@ -30,12 +30,27 @@ def test_separation_is_that_of_other_libraries(scale):
 
 def test_separation_at_its_ends():
     zeros, ones = torch.zeros(20), torch.ones(20)
-    assert separation(zeros, ones) == {"auroc": 1, "aupr": 1, "fpr95": 0}
-    assert separation(ones, zeros)["auroc"] == 0 and separation(ones, zeros)["fpr95"] == 1
+    assert separation(zeros, ones) == {"auroc": 1, "aupr": 1, "fpr95": 0, "miss95": 0}
+    worst = separation(ones, zeros)
+    assert worst["auroc"] == 0 and worst["fpr95"] == worst["miss95"] == 1
     same = separation(zeros, zeros.clone())
-    assert same["auroc"] == 0.5 and same["fpr95"] == 1
+    assert same["auroc"] == 0.5 and same["fpr95"] == same["miss95"] == 1
     late = torch.cat([torch.zeros(2), torch.ones(38)])  # 95 of 100 outside score 1: two in 40 miss
     assert separation(torch.full((10,), 0.5), late)["fpr95"] == 0
+
+
+def test_the_two_rates_fix_opposite_sides():
+    inside, outside = torch.arange(20.0), torch.arange(20.0) + 14.5
+    got = separation(inside, outside)
+    # Nineteen of twenty outside reach 15.5, and so do 16 to 19 of inside. Nineteen of twenty
+    # inside do not exceed 18, and neither do 14.5 to 17.5 of outside.
+    assert got["fpr95"] == pytest.approx(4 / 20) and got["miss95"] == pytest.approx(4 / 20)
+    with_stragglers = torch.cat([inside[:-4], torch.full((4,), 99.0)])
+    assert separation(with_stragglers, outside)["miss95"] == 1
+    assert separation(with_stragglers, outside)["fpr95"] == pytest.approx(4 / 20)
+    mirrored = separation(-outside, -inside)  # who is positive, and which way is up, exchanged
+    assert mirrored["fpr95"] == got["miss95"] and mirrored["miss95"] == got["fpr95"]
+    assert mirrored["auroc"] == pytest.approx(got["auroc"])
 
 
 @pytest.mark.parametrize("wrong", [torch.empty(0), torch.tensor([float("nan")]), torch.ones(2, 2)])
@@ -55,7 +70,21 @@ def test_the_baselines_tell_noise_from_digits():
     assert tuple(near) == NAMES and all(s.shape == (100,) for s in near.values())
     for name in NAMES:
         assert separation(near[name], out[name])["auroc"] > 0.8, name
+    assert len(near["MSP"].unique()) == 100, "sure answers must not tie at 1"
     assert_same(snapshot(classifier), before)
     p = nil.metrics.logits(classifier, far).softmax(1).amax(1)
     assert out["MSP"].tolist() == pytest.approx((-p).tolist(), abs=1e-5) or (
         out["MSP"].tolist() == pytest.approx((1 - p).tolist(), abs=1e-5))  # fmt: skip
+
+
+def test_three_numbers_of_the_pixels():
+    checks = torch.ones(1, 1, 4, 4)
+    checks[..., ::2, ::2] = checks[..., 1::2, 1::2] = -1
+    assert Pixels.numbers(checks)[0].tolist() == pytest.approx([0, checks.std().item(), 2])
+    data = nil.load_data("digits")
+    score = Pixels(data.x_train)
+    random = torch.Generator().manual_seed(0)
+    far = 2 * torch.rand(50, 1, 28, 28, generator=random) - 1
+    assert separation(score(data.x_test), score(far))["auroc"] == 1
+    moved = data.x_test.roll(3, 3).flip(2)  # where things are does not matter, but for the edges
+    assert abs(separation(score(data.x_test), score(moved))["auroc"] - 0.5) < 0.05
