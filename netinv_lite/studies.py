@@ -16,6 +16,7 @@ from .distillation import distill, teach
 from .experiments import Experiment
 from .front import STUDY as FRONT
 from .inversion import Inversion, invert
+from .learned import confusion_settings, confusions, shortcut_settings, shortcuts
 from .losses import TERMS
 from .presets import PRESETS
 from .quality import (
@@ -239,4 +240,8 @@ EXPERIMENTS = {e.name: e for e in (
                _gap, gap_scores, ("mnist",), inversion=gap),
     Experiment("distillation", "Can a student learn the classes from inverted images alone?",
                _distillation, distillation, ("mnist", "cifar10")),
+    Experiment("shortcuts", "Does inversion find a planted shortcut, and none where there is none?",
+               shortcut_settings, shortcuts, ("digits", "mnist"), (0, 1, 2, 3, 4)),
+    Experiment("confusions", "Do inverted images foresee what is confused on real ones?",
+               confusion_settings, confusions, ("digits", *SETS)),
 )}  # fmt: skip
