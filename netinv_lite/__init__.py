@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _LAZY = (
     "plot", "metrics", "baselines", "descent", "dafl", "distillation", "ood", "outliers",
     "direct", "synthetic", "reconstruction", "privacy", "benchmark", "experiments", "quality",
-    "front", "shortcuts", "learned", "studies",
+    "front", "shortcuts", "learned", "learners", "memory", "studies",
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from .front import STUDY as FRONT
 from .inversion import Inversion, invert
 from .learned import confusion_settings, confusions, shortcut_settings, shortcuts
 from .losses import TERMS
+from .memory import memory
+from .memory import settings as _memory
 from .presets import PRESETS
 from .quality import (
     PER_CLASS,
@@ -244,4 +246,6 @@ EXPERIMENTS = {e.name: e for e in (
                shortcut_settings, shortcuts, ("digits", "mnist"), (0, 1, 2, 3, 4)),
     Experiment("confusions", "Do inverted images foresee what is confused on real ones?",
                confusion_settings, confusions, ("digits", *SETS)),
+    Experiment("memory", "Which networks give their training images back, and what prevents it?",
+               _memory, memory, ("digits", *SETS)),
 )}  # fmt: skip
