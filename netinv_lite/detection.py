@@ -18,6 +18,7 @@ from .classifiers import CNN
 from .data import ImageData, load_data
 from .experiments import Experiment
 from .outliers import NAMES, Baselines, Pixels, separation
+from .probe import seeded
 from .synthetic import noise as uniform
 from .training import FitConfig, accuracy, fit
 
@@ -91,8 +92,7 @@ def trained(dataset: str, seed: int, garbage: str):
     if garbage == "pixels":
         return Pixels(data.x_train)
     if garbage == "none":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, "cpu"):
             model = CNN(data.image_shape, len(data.classes))
         plain = FitConfig(config.epochs, config.batch_size, config.lr, config.weight_decay)
         fit(model, data, config=plain, seed=seed, progress=False)
@@ -128,12 +128,10 @@ def _photographs() -> Tensor:
 def images_of(which: str, like: ImageData, seed: int) -> Tensor:
     """Images of one kind in the shape and range of `like`; (TESTED,C,H,W)."""
     if which == "uniform":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + 1000)
+        with seeded(seed + 1000, "cpu"):
             return 2 * uniform(TESTED, like.image_shape) - 1
     if which == "gaussian":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + 2000)
+        with seeded(seed + 2000, "cpu"):
             return ood.noise(TESTED, like)
     if which == "photographs":
         return as_seen_by(crops(TESTED, seed), like.image_shape)

@@ -33,6 +33,7 @@ CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3, 0.35), "svhn": (), 
 BENDS = {**dict.fromkeys(GREY, BEND[1:]), "svhn": (0.2, 0.4), "cifar10": (0.3, 0.5)}
 NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1, 0.5))}
 STEPS = {**dict.fromkeys(GREY, (40, 80)), **dict.fromkeys(COLOUR, (120,))}
+AFTERWARDS = {"bent ascent": 0.1, "bent noisy ascent": 0.5}  # of that noise at the start
 RIVALS = ("deep-inversion", "plug-in", "dafl")
 
 
@@ -74,8 +75,7 @@ def _unbent(dataset: str, network: str, seed: int, kind: str, strength: float, s
         inversion, train = trained(dataset, network, seed, "readable", 0.0)
         images, labels, draw = drawn(inversion, 1)
         return images, labels, train, draw
-    noise = {"bent ascent": 0.1, "bent noisy ascent": 0.5}.get(kind, strength)
-    return ascended(dataset + network, seed, noise, steps)
+    return ascended(dataset + network, seed, AFTERWARDS.get(kind, strength), steps)
 
 
 def bent(classifier, images, labels, strength: float, seed: int, times: int):
@@ -133,8 +133,8 @@ def ascended(name: str, seed: int, noise: float, steps: int):
 def shared(s: dict) -> tuple:
     """What a run has in common with others: the training or the ascent behind its images."""
     kind, strength = s["method"].removeprefix("chosen "), s["strength"]
-    if kind in ("bent ascent", "bent noisy ascent"):
-        kind, strength = "ascent", {"bent ascent": 0.1}.get(kind, 0.5)
+    if kind in AFTERWARDS:
+        kind, strength = "ascent", AFTERWARDS[kind]
     if kind == "bent generator":
         kind, strength = "generator", 0.0
     return s["dataset"], s["network"], s["seed"], kind, strength, s["steps"]
@@ -149,7 +149,7 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
         noises = NOISES[d][:1] if brief else NOISES[d]
         points += [("ascent", noise, steps) for noise, steps in product(noises, STEPS[d])]
         for bend in BENDS[d]:
-            kinds = ["bent ascent", *["bent noisy ascent"] * (d in GREY)]
+            kinds = AFTERWARDS if d in GREY else ("bent ascent",)
             points += [(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
             points += [(c + "bent generator", bend, 0) for c in ("", "chosen ")]
         for bend in STRENGTHS[d]:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from . import metrics
 from .classifiers import ARCHITECTURES, load_classifier
 from .data import ImageData, load_data
-from .probe import final_linear
+from .experiments import Experiment
+from .probe import final_linear, seeded
 from .quality import inverted
 from .shortcuts import CUES, Cue, Finding, brighter, find, plant, sketches
 from .training import FitConfig, accuracy, fit
@@ -43,8 +44,7 @@ def case(data: ImageData, seed: int, kind: str) -> tuple[ImageData, Cue, int]:
 def taught(data: ImageData, architecture: str, seed: int, epochs: int) -> nn.Module:
     """A network of that architecture, trained on (at most `IMAGES` of) the data."""
     few = replace(data, x_train=data.x_train[:IMAGES], y_train=data.y_train[:IMAGES])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, "cpu"):
         model = ARCHITECTURES[architecture](data.image_shape, len(data.classes))
     fit(model, few, config=replace(FITS[architecture], epochs=epochs), seed=seed, progress=False)
     return model
@@ -223,3 +223,13 @@ def _foreseen(way: str, matrix: Tensor, real: Tensor) -> dict[str, float]:
 def confusion_settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
     return [{"dataset": d, "seed": s, "network": n}
             for d in sets for n in ("plain", "-robust") for s in seeds]  # fmt: skip
+
+
+SHORTCUTS = Experiment(
+    "shortcuts", "Does inversion find a planted shortcut, and none where there is none?",
+    shortcut_settings, shortcuts, ("digits", "mnist"), (0, 1, 2, 3, 4),
+)  # fmt: skip
+CONFUSIONS = Experiment(
+    "confusions", "Do inverted images foresee what is confused on real ones?",
+    confusion_settings, confusions, ("digits", "mnist", "fashion_mnist", "svhn", "cifar10"),
+)  # fmt: skip

@@ -8,7 +8,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .classifiers import ViT
 from .data import ImageData, check_name, load_data
@@ -87,7 +86,7 @@ def trained(
     """
     first, second, y, data = halves(dataset, seed, size)
     x = second if swapped else first
-    with seeded(seed, "cpu"), sdpa_kernel(SDPBackend.MATH):
+    with seeded(seed, "cpu"):
         model = network(architecture, x.shape[1:], len(data.classes))
         epsilon = float("inf")
         if defence.startswith("dp-sgd"):

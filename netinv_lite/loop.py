@@ -15,7 +15,7 @@ from .weights import fingerprint, read_tensors, split, write_tensors
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during `invert`; `inversion` is what was trained so far."""
+    """Ctrl-C; `inversion` is what was made so far: one, several, or a `Reconstruction`."""
 
     def __init__(self, inversion, message: str):
         super().__init__(message)

@@ -8,12 +8,12 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .conditioning import Condition
 from .data import check_finite
+from .probe import recording
 
 
 def kl(logits: Tensor, v: Tensor) -> Tensor:
@@ -116,12 +116,7 @@ def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     What a network was trained on has small parameter gradients. Second-order: its own gradient to
     x goes back through the backward pass. The parameters are left as they are.
     """
-    names, values = zip(*model.named_parameters(), strict=True)
-    values = [p.detach().requires_grad_() for p in values]
-
-    def answer(images):
-        return functional_call(model, dict(zip(names, values, strict=True)), (images,))
-
+    answer, values = recording(model)
     with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have no second derivative
         loss = F.cross_entropy(_in_its_type(answer, values[0], x), y)
         parts = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)

@@ -10,11 +10,12 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .data import check_name
+from .experiments import Experiment
 from .inversion import invert
 from .learners import halved, halves, trained
+from .outliers import separation
 from .presets import PRESETS
 from .privacy import matched, privacy_test
 from .probe import frozen
@@ -57,9 +58,8 @@ def memory(dataset: str, seed: int, method: str, swapped: bool, **about) -> dict
         images = reference(method, first, y, data)
     elif method == "stationary":
         per_class = min(about["size"] // len(data.classes), PER_CLASS)
-        with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no second derivative
-            found = stationary(model, per_class=per_class, config=StationaryConfig(STEPS["search"]),
-                               device="cpu", seed=seed, progress=False)  # fmt: skip
+        found = stationary(model, per_class=per_class, config=StationaryConfig(STEPS["search"]),
+                           device="cpu", seed=seed, progress=False)  # fmt: skip
         images, residual = found.images, found.residual
     else:
         images = generated(model, method, seed)
@@ -132,7 +132,7 @@ def membership(model: nn.Module, first: Tensor, second: Tensor, y: Tensor) -> fl
     with frozen(model), torch.no_grad():
         a, b = (thinned(F.cross_entropy(model(x), y, reduction="none"), SCORED["distance"])
                 for x in (first, second))  # fmt: skip
-    return ((a[:, None] < b).double() + (a[:, None] == b).double() / 2).mean().item()
+    return separation(a, b)["auroc"]
 
 
 # ---- the design: one thing changed at a time ----------------------------------------------------
@@ -163,8 +163,18 @@ PLAN = {
 }  # fmt: skip
 
 
+def shared(s: dict) -> tuple:
+    """The network: one training serves every method."""
+    return tuple(value for name, value in s.items() if name != "method")
+
+
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    """Rows that share a network lie side by side, so that one process trains it once."""
     return [{"dataset": d, "seed": s, "method": m, "swapped": swapped, **BASE, **change}
             for d, s in product(sets, seeds) for change, methods, sides in PLAN.get(d, COMMON)
             for swapped in sides for m in methods]  # fmt: skip
+
+
+STUDY = Experiment(
+    "memory", "Which networks give their training images back, and what prevents it?",
+    settings, memory, ("digits", "mnist", "fashion_mnist", "svhn", "cifar10"), shared=shared,
+)  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 
 @contextmanager
@@ -50,6 +51,15 @@ def batch_statistics(model: nn.Module) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
+def recording(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
+    """The model as a function of images, and its parameters, which record gradients for it.
+
+    Also where the model is frozen: they share its numbers, and the model's own flags stay.
+    """
+    parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+    return lambda images: functional_call(model, parameters, (images,)), [*parameters.values()]
+
+
 class Tap:
     """Callable x (B,C,H,W) -> (logits (B,K), features f (B,D)); its hook lives inside `with`.
 
@@ -62,20 +72,21 @@ class Tap:
         self, model: nn.Module, image_shape, layer: str | None = None, statistics: bool = False
     ):
         self.model, self.layer = model, layer
-        self.distances: list[Tensor] = []
-        self._measuring = batch_statistics(model) if statistics else nullcontext(self.distances)
+        self.statistics, self.distances = statistics, []
         self.module = final_linear(model, image_shape) if layer is None else named(model, layer)
         self.dtype = dtype_of(model)
         self._f: Tensor | None = None
 
     def __enter__(self) -> Tap:
-        self._handle = self.module.register_forward_hook(self._keep)
-        self.distances = self._measuring.__enter__()
+        with ExitStack() as hooks:
+            hooks.callback(self.module.register_forward_hook(self._keep).remove)
+            if self.statistics:
+                self.distances = hooks.enter_context(batch_statistics(self.model))
+            self._hooks = hooks.pop_all()
         return self
 
-    def __exit__(self, *raised) -> None:
-        self._measuring.__exit__(*raised)
-        self._handle.remove()
+    def __exit__(self, *_) -> None:
+        self._hooks.close()
         self._f = None
 
     def _keep(self, _module, inputs, output) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from .data import check_finite, check_positive, check_whole
+from .loop import Interrupted
 from .losses import log_odds
-from .probe import device_of, examined, frozen, seeded
+from .probe import device_of, examined, frozen, recording, seeded
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,6 @@ class Reconstruction:
         return self.history[-1]
 
 
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C during `stationary`; `reconstruction` is what was found so far."""
-
-    def __init__(self, reconstruction: Reconstruction, message: str):
-        super().__init__(message)
-        self.reconstruction = reconstruction
-
-
 def stationary(
     model: nn.Module, *, per_class: int = 1, config: StationaryConfig | None = None,
     image_shape=None, num_classes: int | None = None, input_range=None,
@@ -75,21 +68,22 @@ def stationary(
 
     Works on small networks of smooth activations, trained on few images. The model is left
     bit-identical. Raises ValueError for shapes that do not fit, FloatingPointError where the
-    residual is no longer finite, and `Stopped` on Ctrl-C.
+    residual is no longer finite, and `Interrupted` on Ctrl-C.
     Source: Haim et al. 2022; several classes: Buzaglo et al. 2023.
     """
     if per_class < 1:
         raise ValueError(f"per_class={per_class}: at least 1 is needed.")
     model, shape, span, K = examined(model, image_shape, input_range, num_classes, device)
     k = torch.arange(K, device=device_of(model)).repeat_interleave(per_class)
-    with seeded(seed, device), frozen(model):
+    # The other kernels of attention have no second derivative.
+    with seeded(seed, device), frozen(model), sdpa_kernel(SDPBackend.MATH):
         run = _Run(model, k, shape, span, config or StationaryConfig())
         try:
             run.go(progress, on_step)
         except KeyboardInterrupt as stop:
-            raise Stopped(run.result(), f"Stopped at step {len(run.history)} of "
-                          f"{run.config.steps}; what was found so far is in "
-                          "`.reconstruction`.") from stop  # fmt: skip
+            raise Interrupted(run.result(), f"Stopped at step {len(run.history)} of "
+                              f"{run.config.steps}; what was found so far is in "
+                              "`.inversion`.") from stop  # fmt: skip
     return run.result()
 
 
@@ -97,13 +91,12 @@ class _Run:
     """The state of one search: pixels, multipliers, Adam."""
 
     def __init__(self, model: nn.Module, k: Tensor, shape, span, config: StationaryConfig):
-        self.model, self.k, self.config = model, k, config
-        self.names, values = zip(*model.named_parameters(), strict=True)
-        self.values = [p.detach().requires_grad_() for p in values]
-        self.squares = sum(p.detach().square().sum() for p in values)
+        self.k, self.config = k, config
+        self.answer, self.values = recording(model)
+        self.squares = sum(p.detach().square().sum() for p in self.values)
         low, high = span
         self.middle, self.half = (low + high) / 2, (high - low) / 2
-        self.x = config.start * torch.randn(len(k), *shape).to(k.device, values[0].dtype)
+        self.x = config.start * torch.randn(len(k), *shape).to(k.device, self.values[0].dtype)
         self.x.requires_grad_()  # in half ranges about the middle, from -1 to 1
         self.multipliers = torch.ones_like(self.x[:, 0, 0, 0]).detach().requires_grad_()
         self.adam = torch.optim.Adam([self.x, self.multipliers], config.lr)
@@ -135,8 +128,7 @@ class _Run:
 
     def _residual(self) -> Tensor:
         """‖θ − Σ λ ∇_θ m(x)‖² / ‖θ‖²."""
-        parameters = dict(zip(self.names, self.values, strict=True))
-        logits = functional_call(self.model, parameters, (self.middle + self.half * self.x,))
+        logits = self.answer(self.middle + self.half * self.x)
         weighed = (self.multipliers.relu() * log_odds(logits, self.k)).sum()
         sums = torch.autograd.grad(weighed, self.values, create_graph=True, allow_unused=True)
         left = [p.detach() if g is None else p.detach() - g

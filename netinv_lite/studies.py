@@ -16,11 +16,11 @@ from .distillation import distill, teach
 from .experiments import Experiment
 from .front import STUDY as FRONT
 from .inversion import Inversion, invert
-from .learned import confusion_settings, confusions, shortcut_settings, shortcuts
+from .learned import CONFUSIONS, SHORTCUTS
 from .losses import TERMS
-from .memory import memory
-from .memory import settings as _memory
+from .memory import STUDY as MEMORY
 from .presets import PRESETS
+from .probe import seeded
 from .quality import (
     PER_CLASS,
     by_referee,
@@ -193,8 +193,7 @@ def distillation(
 ) -> dict[str, float]:
     """Accuracy on real test images of a student that saw `images` only: a preset, real or noise."""
     data, teacher = load_data(dataset), load_classifier(dataset)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, "cpu"):
         student = CNN(data.image_shape, len(data.classes))
     start = process_time()
     if images in PRESETS:
@@ -242,10 +241,7 @@ EXPERIMENTS = {e.name: e for e in (
                _gap, gap_scores, ("mnist",), inversion=gap),
     Experiment("distillation", "Can a student learn the classes from inverted images alone?",
                _distillation, distillation, ("mnist", "cifar10")),
-    Experiment("shortcuts", "Does inversion find a planted shortcut, and none where there is none?",
-               shortcut_settings, shortcuts, ("digits", "mnist"), (0, 1, 2, 3, 4)),
-    Experiment("confusions", "Do inverted images foresee what is confused on real ones?",
-               confusion_settings, confusions, ("digits", *SETS)),
-    Experiment("memory", "Which networks give their training images back, and what prevents it?",
-               _memory, memory, ("digits", *SETS)),
+    SHORTCUTS,
+    CONFUSIONS,
+    MEMORY,
 )}  # fmt: skip

@@ -26,7 +26,7 @@ from helpers import (
 )
 from netinv_lite import loop
 from netinv_lite.losses import TERMS, log_odds
-from netinv_lite.probe import batch_statistics
+from netinv_lite.probe import Tap, batch_statistics
 
 # So few steps leave the images of a class alike; the test of the warning itself asks for it.
 pytestmark = pytest.mark.filterwarnings("ignore:The generator has collapsed")
@@ -242,6 +242,11 @@ def test_batch_norm_statistics_can_be_asked_for():
             model(run.sample(20)[0])
         far.append(torch.stack(distances).mean().item())
     assert far[0] < 0.6 * far[1], "nearer to the statistics for having been asked"
+    with Tap(model, model.image_shape, statistics=True) as tap, torch.no_grad():
+        for _ in range(2):
+            tap(run.sample(1)[0])
+            assert len(tap.distances) == len(distances), "of the last pass alone"
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     with pytest.raises(ValueError, match="batch_norm is for models with batch-norm layers"):
         invert(Own(), image_shape=(3, 8, 8), loss=asked)
     with pytest.raises(ValueError, match="train them one by one"):

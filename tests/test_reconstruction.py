@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot, tiny_cnn
-from netinv_lite.reconstruction import Reconstruction, StationaryConfig, Stopped, stationary
+from netinv_lite.reconstruction import Reconstruction, StationaryConfig, stationary
 
 DECAY = 0.02
 FEW = StationaryConfig(steps=3)
@@ -80,6 +80,12 @@ def test_other_ranges_and_counts():
     assert 0 <= found.images.min() and found.images.max() <= 1
 
 
+def test_attention_has_a_second_derivative():
+    vit = nil.ViT((1, 8, 8), 4, patch=4, dim=8, heads=2).eval()
+    found = search(vit, image_shape=(1, 8, 8), config=FEW)
+    assert found.history[-1] < found.history[0]
+
+
 def test_the_same_seed_gives_the_same_images(trained):
     a, b, c = (search(trained[0], config=FEW, seed=seed).images for seed in (0, 0, 1))
     assert torch.equal(a, b) and not torch.equal(a, c)
@@ -92,9 +98,9 @@ def test_ctrl_c_hands_over_what_was_found(trained):
             raise KeyboardInterrupt
 
     before = snapshot(trained[0])
-    with pytest.raises(Stopped, match="Stopped at step 2 of 3") as stopped:
+    with pytest.raises(nil.Interrupted, match="Stopped at step 2 of 3") as stopped:
         search(trained[0], config=FEW, on_step=stop)
-    assert len(stopped.value.reconstruction.history) == 2
+    assert len(stopped.value.inversion.history) == 2
     assert_same(before, snapshot(trained[0]))
 
 
