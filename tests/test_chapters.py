@@ -4,9 +4,11 @@ Each is one test, which conftest.py shares between the workers one by one; insid
 pytest of its own runs nbval, offline, on one thread and without NETINV_DATA.
 """
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,12 +28,15 @@ def run_nbval(path, folder):
     home = folder / "home"
     home.mkdir()
     command = [sys.executable, "-m", "pytest", "-c", str(ini), "--rootdir", str(path.parent)]
-    command += ["-p", "no:xdist", "-p", "no:cacheprovider", "--noconftest", "--color=no", "-q"]
+    command += ["-p", "no:xdist", "-p", "no:cacheprovider", "-p", "nbval_stderr"]
+    command += ["--noconftest", "--color=no", "-q"]
     command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", str(path)]
+    env = execute.fresh_environment(home)
+    env["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent)
     return subprocess.run(
         command,
         cwd=path.parent,
-        env=execute.fresh_environment(home),
+        env=env,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -96,15 +101,17 @@ def test_changed_outputs_errors_and_downloads_fail_and_are_shown(tmp_path):
         (verdict, "Not yet: <lambda> is still empty.\n"),
         (fetch, ""),
         ("1 / 0", "", "nbval-ignore-output"),
+        ("import sys\nprint('a warning', file=sys.stderr)", ""),
     )
     result = run_nbval(save(notebook, tmp_path), tmp_path)
     text = report(result)
-    assert result.returncode == 1 and "4 failed" in result.stdout
+    assert result.returncode == 1 and "5 failed" in result.stdout
     for words in (
         *("Cell 0", "accuracy 0.98", "accuracy 0.99"),
         *("Cell 1", "Solved: <lambda>"),
         *("Cell 2", "network access is blocked in this run ('192.0.2.1')"),
         *("Cell 3", "ZeroDivisionError"),
+        *("Cell 4", "{'stderr'}", "a warning\n"),
     ):
         assert words in text, text
     assert "\x1b" not in text
