@@ -13,7 +13,16 @@ from tqdm.auto import tqdm
 
 from .inverses import inverse_of
 from .layerwise import DirectConfig, LayerwiseInverse, blocks_of
-from .probe import device_of, frozen, on_device, random_state, seeded, set_random_state, signature
+from .probe import (
+    check_images,
+    device_of,
+    frozen,
+    on_device,
+    random_state,
+    seeded,
+    set_random_state,
+    signature,
+)
 from .synthetic import Source, of, source
 from .weights import read_tensors, write_tensors
 from .weights import split as part
@@ -101,7 +110,8 @@ class _Run:
         (inverse.inverses if name == "joint" else inverse.inverses[k - 1]).train()
         for group in self.adam.param_groups:
             group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * self.step / steps))
-        x = self.draw(config.batch_size).to(device_of(inverse.model))
+        x = self.draw(config.batch_size)
+        x = check_images(x, inverse.image_shape, inverse.input_range).to(device_of(inverse.model))
         if name == "joint" and self.step % 2:  # every other step: what comes before must hold, too
             k = int(torch.randint(1, k + 1, ()))
         with torch.no_grad():
@@ -149,21 +159,21 @@ class _Run:
 def _losses(inverse: LayerwiseInverse, x: Tensor, a: list[Tensor], config) -> dict[str, Tensor]:
     """The terms of non-zero weight; `config` is None in the joint stage, which has no `block`."""
     k, weights, losses = len(a), config or inverse.config, {}
-    if config and config.block:
-        before, back = ([x, *a][k - 1], inverse.inverses[k - 1](a[-1]))
-        if k == 1:  # the first inverse arrives at the image, through the tanh
-            back = inverse(a[0], 1)
-        losses["block"] = distance(back, before)
-    if weights.image or weights.cycle:
+    blockwise = config is not None and config.block > 0
+    # The first inverse arrives at the image, through the tanh: its block and its image are one.
+    if weights.image or weights.cycle or (blockwise and k == 1):
         made = inverse(a[-1], k)
-        if weights.image:
-            losses["image"] = distance(made, x)
-        if weights.cycle:
-            cycle, h = [], made
-            for block, wanted in zip(inverse.blocks, a, strict=False):
-                h = block(h)
-                cycle.append(distance(h, wanted))
-            losses["cycle"] = torch.stack(cycle).mean()
+    if blockwise:
+        back, before = (made, x) if k == 1 else (inverse.inverses[k - 1](a[-1]), a[k - 2])
+        losses["block"] = distance(back, before)
+    if weights.image:
+        losses["image"] = distance(made, x)
+    if weights.cycle:
+        cycle, h = [], made
+        for block, wanted in zip(inverse.blocks, a, strict=False):
+            h = block(h)
+            cycle.append(distance(h, wanted))
+        losses["cycle"] = torch.stack(cycle).mean()
     return losses
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -106,16 +107,15 @@ class LayerwiseInverse(nn.Module):
         if images is None:
             with seeded(self.seed + 1, device_of(self.model)):
                 images = source(self.config.source, self.image_shape, self.input_range)(n)
-        rows = []
+        rows, batches = [], images.to(device_of(self.model)).split(256)
+        sizes = [len(x) for x in batches]
         with frozen(self.model), frozen(self), torch.no_grad():
-            for k in range(1, len(self.blocks) + 1):
-                sums = [_compared(self, x.to(device_of(self.model)), k) for x in images.split(256)]
-                mean = torch.tensor(sums).T @ torch.tensor(
-                    [float(len(x)) for x in images.split(256)]
-                )
-                rows.append({"depth": k, "block": self.blocks[k - 1].name,
-                             **dict(zip(("psnr", "ssim", "cycle", "agreement"),
-                                        (mean / len(images)).tolist(), strict=True))})  # fmt: skip
+            for k, block in enumerate(self.blocks, 1):
+                parts = [compared(self, x, self(self.representations(x)[k - 1], k), k)
+                         for x in batches]  # fmt: skip
+                means = np.average([list(p.values()) for p in parts], axis=0, weights=sizes)
+                rows.append({"depth": k, "block": block.name,
+                             **dict(zip(parts[0], means.tolist(), strict=True))})  # fmt: skip
         return pd.DataFrame(rows)
 
     def save(self, path: str | Path) -> Path:
@@ -162,18 +162,22 @@ def blocks_of(model: nn.Module, cut, image_shape) -> list[Block]:
     return chain(list(cut), model, image_shape)
 
 
-def _compared(inverse: LayerwiseInverse, x: Tensor, k: int) -> list[float]:
+def compared(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int) -> dict[str, float]:
+    """What `report` says of images `made` for x, both (B,C,H,W), from the depth on.
+
+    `made` may come back by any other way; of `inverse` only the model, blocks and range are used.
+    """
     from torchmetrics.functional.image import (
         peak_signal_noise_ratio,
         structural_similarity_index_measure,
     )
 
-    a = inverse.representations(x)[k - 1]
-    made, (low, high) = inverse(a, k), inverse.input_range
-    again = inverse.representations(made)[k - 1]
+    width = inverse.input_range[1] - inverse.input_range[0]
+    a, again = (inverse.representations(images)[depth - 1] for images in (x, made))
     same = inverse.model(made).argmax(1) == inverse.model(x).argmax(1)
-    psnr = peak_signal_noise_ratio(made, x, data_range=high - low, reduction="elementwise_mean",
+    psnr = peak_signal_noise_ratio(made, x, data_range=width, reduction="elementwise_mean",
                                    dim=(1, 2, 3))  # fmt: skip
-    ssim = structural_similarity_index_measure(made, x, data_range=high - low)
-    return [psnr.item(), ssim.item(), ((again - a).norm() / a.norm()).item(),
-            same.float().mean().item()]  # fmt: skip
+    ssim = structural_similarity_index_measure(made, x, data_range=width)
+    return {"psnr": psnr.item(), "ssim": ssim.item(),
+            "cycle": ((again - a).norm() / a.norm()).item(),
+            "agreement": same.float().mean().item()}  # fmt: skip

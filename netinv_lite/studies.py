@@ -32,7 +32,9 @@ from .quality import (
     reference,
     vector_divergence,
 )
+from .reversal import STUDY as REVERSAL
 from .training import accuracy
+from .zeroshot import STUDY as DIRECT
 
 __all__ = ["EXPERIMENTS", "quality", "real_images"]
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
@@ -244,4 +246,6 @@ EXPERIMENTS = {e.name: e for e in (
     SHORTCUTS,
     CONFUSIONS,
     MEMORY,
+    DIRECT,
+    REVERSAL,
 )}  # fmt: skip

@@ -117,6 +117,30 @@ def test_given_images_are_learned_on():
     assert (made - 0.5).abs().mean() < 0.15
 
 
+@pytest.mark.parametrize("data", [
+    torch.full((4, *SHAPE), 255.0), torch.zeros(4, 1, 5, 5), lambda n: torch.full((n, *SHAPE), 9.0),
+    torch.full((4, *SHAPE), float("nan")),
+], ids=["range", "shape", "function", "NaN"])  # fmt: skip
+def test_images_that_do_not_fit_are_refused(data):
+    with pytest.raises(ValueError, match=r"rescale them|are expected|hold NaN"):
+        train(data=data)
+
+
+def test_the_first_inverse_runs_once_a_step(monkeypatch):
+    passes, forward = [], LayerwiseInverse.forward
+
+    def counted(self, *args):
+        passes.append(1)
+        return forward(self, *args)
+
+    monkeypatch.setattr(LayerwiseInverse, "forward", counted)
+    inverse = train(config=replace(QUICK, joint=0))
+    assert len(passes) == len(inverse.blocks) * QUICK.steps
+    passes.clear()
+    train(config=replace(QUICK, joint=0, image=0.0, cycle=0.0))
+    assert len(passes) == QUICK.steps, "beyond the first, a block needs no image"
+
+
 @pytest.mark.parametrize("after, before", [
     ((8,), (5,)), ((8,), (4, 6, 6)), ((8, 1, 1), (4, 3, 3)), ((8, 4, 4), (3, 7, 9)),
     ((36,), (4, 3, 3)), ((3, 9, 9), (5, 4, 4)),

@@ -1,0 +1,69 @@
+"""What an inverse of a shipped classifier can learn on: synthesized, inverted, or real images."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from time import process_time
+
+import torch
+from torch import Tensor
+
+from . import synthetic
+from .classifiers import load_classifier
+from .data import CLASSES, check_name, load_data
+from .descent import pixel_descent
+from .detection import as_seen_by
+from .inversion import Inversion
+from .presets import PRESETS
+from .quality import PER_CLASS, inverted
+from .synthetic import Source
+
+IMAGES = 20_000  # of a larger set: an inverse that learns for 1,000 steps sees 32,000
+GENERATORS = 3  # of a classifier's own inversion, each of another seed, as for a student
+DRAWN = (*synthetic.KINDS, "mixed")
+COSTLY = (*PRESETS, "batch norm")  # what takes a training or a search of its own
+
+
+def surrogate(kind: str, dataset: str, seed: int) -> tuple[Source, float]:
+    """A source of images, and the seconds of the processor that it took to make.
+
+    kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions of
+    the shipped classifier; "batch norm", its DeepInversion images; "real", its training images,
+    which a dataless attack lacks; or a data set, for that one's, in the size and channels asked.
+    """
+    classifier = load_classifier(dataset)
+    if kind in DRAWN:
+        return synthetic.source(kind, classifier.image_shape, classifier.input_range), 0.0
+    if kind in PRESETS:
+        inversions, seconds = generators(dataset, seed, kind)
+        return synthetic.inverted(inversions), seconds  # a new one: it takes them in turn
+    if kind == "batch norm":
+        images, seconds = deep_inverted(dataset, seed)
+        return synthetic.of(images), seconds
+    check_name(kind, (*DRAWN, *COSTLY, "real", *CLASSES), "source")
+    images, _ = pictures(dataset if kind == "real" else kind)
+    return synthetic.of(as_seen_by(images, classifier.image_shape)), 0.0
+
+
+@lru_cache(maxsize=2)
+def generators(dataset: str, seed: int, preset: str) -> tuple[list[Inversion], float]:
+    """Inversions of the shipped classifier, and the seconds they took."""
+    start = process_time()
+    seeds = range(GENERATORS * seed, GENERATORS * (seed + 1))
+    return [inverted(dataset, s, preset=preset) for s in seeds], process_time() - start
+
+
+@lru_cache(maxsize=2)
+def deep_inverted(dataset: str, seed: int) -> tuple[Tensor, float]:
+    """Images (N,C,H,W) with the classifier's batch-norm statistics, and the seconds they took."""
+    start, classifier = process_time(), load_classifier(dataset)
+    images, _ = pixel_descent(classifier, seed=seed, device="cpu", progress=False).sample(PER_CLASS)
+    return images, process_time() - start
+
+
+@lru_cache(maxsize=2)
+def pictures(dataset: str) -> tuple[Tensor, Tensor]:
+    """Real training images, the first `IMAGES` of the set, and their labels."""
+    data = load_data(dataset)
+    rows = torch.arange(min(IMAGES, len(data.x_train)))
+    return data.x_train[rows], data.y_train[rows]  # copies, so that the rest can be forgotten
