@@ -20,8 +20,8 @@ __version__ = "0.1.0"
 _LAZY = (
     "plot", "metrics", "baselines", "descent", "dafl", "distillation", "ood", "outliers",
     "direct", "synthetic", "reconstruction", "privacy", "benchmark", "experiments", "quality",
-    "front", "shortcuts", "learned", "learners", "memory", "surrogates",
-    "zeroshot", "reversal", "studies",
+    "front", "shortcuts", "learned", "learners", "memory", "surrogates", "zeroshot",
+    "reversal", "studies",
 )  # fmt: skip
 
 
