@@ -271,8 +271,12 @@ def test_the_gap_is_studied_by_one_change_at_a_time(monkeypatch):
     runs = [s for s in study.settings(("digits",), (0,)) if s["network"] == "plain"]
     wanted = [nil.quality.wanted(**nil.studies.gap(**settings))[1] for settings in runs]
     own = [{**vars(run["loss"]), **vars(run["config"])} for run in wanted]
-    differ = [sum(one[key] != own[0][key] for key in one) for one in own]
-    assert differ[0] == 0 and set(differ[1:-1]) == {1, 2} and differ[-1] > 5
+    changes = [settings["change"] for settings in runs]
+    base = {name: own[changes.index(name)] for name in ("readable", "papers")}
+    assert sum(base["readable"][key] != base["papers"][key] for key in own[0]) > 5
+    for change, one in zip(changes, own, strict=True):
+        preset = base["papers" if change.startswith("papers") else "readable"]
+        assert sum(one[key] != preset[key] for key in one) in ({0} if one is preset else {1, 2, 3})
     packs = experiments._packs(study, dict(enumerate(study.settings(("digits",), (0, 1)))), 4)
     alone = [pack[0]["change"] for pack in packs if len(pack) == 1]
     assert alone == 4 * ["batch norm"], "whose statistics would be those of the whole pack"
