@@ -145,7 +145,7 @@ def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             for d, loss, s in product(datasets, LOSSES, seeds)]  # fmt: skip
 
 
-# ---- gap: one thing taken from the preset "readable", or put to it, or put to the papers' loss -----
+# ---- gap: one thing taken from the preset "readable", or put to it, or put to the papers' loss ---
 
 GAP = {
     "readable": {},
