@@ -161,7 +161,7 @@ GAP = {
     "papers, bent": {"deformation": 0.2},
     "papers, background": {"background": 0.5},
     "papers, from black": {"start": 0.02},
-    "papers, margin": {"cross_entropy": 0.0, "margin": 1.0, "log_odds": 15.0},
+    "papers, margin": {"cross_entropy": 0.0, "margin": 1.0},
     "papers, slow": {"modulation": 2.0, "lr": 3e-3},
 }
 
