@@ -29,12 +29,19 @@ STRENGTHS = {
     **dict.fromkeys(COLOUR, (0.0, 0.2)),
 }
 SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3), "cifar10": FAR}
+TYPICAL = {**dict.fromkeys(GREY, (0.2, 0.25)), "svhn": (0.2,), "cifar10": (0.3,)}
 CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3, 0.35), "svhn": (), "cifar10": ()}
 BENDS = {**dict.fromkeys(GREY, BEND[1:]), "svhn": (0.2, 0.4), "cifar10": (0.3, 0.5)}
 NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1, 0.5))}
 STEPS = {**dict.fromkeys(GREY, (40, 80)), **dict.fromkeys(COLOUR, (120,))}
 AFTERWARDS = {"bent ascent": 0.1, "bent noisy ascent": 0.5}  # of that noise at the start
 RIVALS = ("deep-inversion", "plug-in", "dafl")
+GENERATORS = {
+    "generator": "readable",
+    "shaded generator": "vivid",
+    "typical generator": "typical",
+}
+CHOOSE_FROM = {"chosen": 2, "choosier": 4}
 
 
 def front(
@@ -42,31 +49,37 @@ def front(
 ) -> dict[str, float]:
     """One point of the plane of judge accuracy and variety, and its price.
 
-    method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid" bent
-    by it; "ascent", `steps` from black with noise of that `strength`; "bent generator" and "bent
-    ascent" (noise .1) or "bent noisy ascent" (.5), images of a generator that was trained without,
-    or of an ascent, bent by `strength` afterwards, and shaded as by "vivid" if they have colour;
-    "chosen …", the half of twice as many of which the classifier is surest; "deep-inversion",
-    "plug-in", "dafl"; "real" and "noise".
+    method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid", and
+    "typical generator", "typical", bent by it, the last shaded as "vivid" in colour; "ascent",
+    `steps` from black with noise of that `strength`; "bent generator" and "bent ascent" (noise .1)
+    or "bent noisy ascent" (.5), images of a generator that was trained without, or of an ascent,
+    bent by `strength` afterwards, and shaded as by "vivid" if they have colour; "chosen …",
+    "choosier …", the half of twice, the quarter of four times as many of which the classifier is
+    surest; "deep-inversion", "plug-in", "dafl"; "real" and "noise".
     `train_seconds` and `image_ms` are of the processor.
     """
     network = network.replace("plain", "")
     classifier = load_classifier(dataset + network)
-    chosen, kind = method.startswith("chosen "), method.removeprefix("chosen ")
+    times, kind = choosing(method)
     if method in ("real", "noise"):
         (images, labels), train, draw = reference(dataset, seed, method), 0.0, 0.0
     elif method in RIVALS:
         images, labels, train, draw = rival(dataset + network, seed, method)
-    elif kind in ("generator", "shaded generator"):
-        preset = "vivid" if kind.startswith("shaded") else "readable"
-        inversion, train = trained(dataset, network, seed, preset, strength)
-        images, labels, draw = drawn(inversion, 1 + chosen)
+    elif kind in GENERATORS:
+        inversion, train = trained(dataset, network, seed, GENERATORS[kind], strength)
+        images, labels, draw = drawn(inversion, times)
     else:
         images, labels, train, draw = _unbent(dataset, network, seed, kind, strength, steps)
         if kind.startswith("bent"):
-            images, labels = bent(classifier, images, labels, strength, seed, 1 + chosen)
+            images, labels = bent(classifier, images, labels, strength, seed, times)
     return {**quality(images, labels, classifier, dataset), **by_referee(images, labels, dataset),
             "train_seconds": train, "image_ms": 1000 * draw / len(images)}  # fmt: skip
+
+
+def choosing(method: str) -> tuple[int, str]:
+    """Out of how many the method keeps one, and what it is called without that."""
+    first, _, rest = method.partition(" ")
+    return (CHOOSE_FROM[first], rest) if first in CHOOSE_FROM else (1, method)
 
 
 def _unbent(dataset: str, network: str, seed: int, kind: str, strength: float, steps: int):
@@ -97,7 +110,9 @@ def bent(classifier, images, labels, strength: float, seed: int, times: int):
 def trained(dataset: str, network: str, seed: int, preset: str, deformation: float):
     """An inversion, and the seconds it took."""
     start = process_time()
-    inversion = inverted(dataset, seed, network, preset, deformation=deformation)
+    light = {"shading": PRESETS["vivid"][1].shading} if dataset in COLOUR else {}
+    own = light if preset == "typical" else {}
+    inversion = inverted(dataset, seed, network, preset, deformation=deformation, **own)
     return inversion, process_time() - start
 
 
@@ -132,7 +147,7 @@ def ascended(name: str, seed: int, noise: float, steps: int):
 
 def shared(s: dict) -> tuple:
     """What a run has in common with others: the training or the ascent behind its images."""
-    kind, strength = s["method"].removeprefix("chosen "), s["strength"]
+    kind, strength = choosing(s["method"])[1], s["strength"]
     if kind in AFTERWARDS:
         kind, strength = "ascent", AFTERWARDS[kind]
     if kind == "bent generator":
@@ -157,6 +172,8 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             points += [("chosen generator", bend, 0)] * (bend in CHOSEN[d])
         for bend in SHADED[d]:
             points += [(m, bend, 0) for m in ("shaded generator", "chosen shaded generator")]
+        for bend in TYPICAL[d]:
+            points += [(m + "typical generator", bend, 0) for m in ("", "chosen ", "choosier ")]
         points += [(method, 0.0, 0) for method in RIVALS if n == "plain" and not brief]
         rows += [{"dataset": d, "seed": seed, "network": n, "method": m, "strength": strength,
                   "steps": steps} for m, strength, steps in points]  # fmt: skip

@@ -49,6 +49,7 @@ class InversionConfig:
 
 _BENT = InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2)
 _FAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15)
+_TYPICAL = replace(_FAR, margin=0, cross_entropy=1, batch_norm=1)
 _ALIKE = InversionLoss(perturbed_kl=1, perturbed_cross_entropy=1, pixel_range=1, gradient=1,
                        total_variation=0.1)  # fmt: skip
 PRESETS = {
@@ -59,6 +60,9 @@ PRESETS = {
     "readable": (_FAR, _BENT),
     # A fourth, for colours: it must bear another light, too.
     "vivid": (_FAR, replace(_BENT, deformation=0.3, shading=0.6)),
+    # A fifth, for networks with batch normalisation: be typical of what it has counted in its
+    # training. So led, an image need not lie far past the boundary.
+    "typical": (_TYPICAL, _BENT),
     # The papers' loss for images like those of the training; its weights are not published.
     "training-like": (_ALIKE, InversionConfig()),
 }

@@ -291,13 +291,20 @@ def test_the_gap_is_studied_by_one_change_at_a_time(monkeypatch):
 def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     loss, _ = nil.PRESETS["readable"]
     short = nil.InversionConfig(steps=3, batch_size=16, width=8)
-    monkeypatch.setattr(nil.quality, "PRESETS", {"readable": (loss, short)})
+    typical = replace(nil.PRESETS["typical"][0], batch_norm=0.5)
+    presets = {"readable": (loss, short), "typical": (typical, short)}
+    monkeypatch.setattr(nil.quality, "PRESETS", presets)
     point = partial(nil.front.front, "digits", 0, "-robust")
     real, noise = point("real", 0.0, 0), point("noise", 0.0, 0)
     assert real["referee"] > 0.95 and real["excess_referee"] == pytest.approx(1)
     assert noise["referee"] < 0.3 and noise["train_seconds"] == noise["image_ms"] == 0
     made = point("generator", 0.1, 0)
     assert set(made) == set(real) and made["train_seconds"] > 0 and made["image_ms"] > 0
+    sure = [point(some + "typical generator", 0.1, 0) for some in ("", "chosen ", "choosier ")]
+    assert sure[0]["vendi_pixels"] != made["vendi_pixels"]
+    assert sure[0]["confidence"] < sure[1]["confidence"] < sure[2]["confidence"]
+    inversion = nil.front.trained("digits", "-robust", 0, "typical", 0.1)[0]
+    assert (inversion.loss.batch_norm, inversion.config.shading) == (0.5, 0.0)
     ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
     assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
     assert bent["vendi_pixels"] > ascent["vendi_pixels"], "bending makes images differ"
@@ -311,6 +318,9 @@ def test_images_in_colour_are_bent_and_shaded_and_rivals_are_run_once():
     grey = torch.ones(10, 1, 28, 28)
     assert torch.allclose(nil.front.bent(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
     rows = nil.front.settings(("mnist", "svhn"), (0, 1, 2))
+    settings = {"dataset": "svhn", "network": "", "seed": 0, "strength": 0.2, "steps": 0}
+    ways = [{**settings, "method": m} for m in ("typical generator", "choosier typical generator")]
+    assert nil.front.shared(ways[0]) == nil.front.shared(ways[1]), "one training for both"
     rivals = [(r["dataset"], r["seed"]) for r in rows if r["method"] == "dafl"]
     assert rivals == [("mnist", 0), ("mnist", 1), ("mnist", 2), ("svhn", 0)]
 
