@@ -29,7 +29,11 @@ STRENGTHS = {
     **dict.fromkeys(COLOUR, (0.0, 0.2)),
 }
 SHADED = {"mnist": (0.2,), "fashion_mnist": (0.2,), "svhn": (0.2, 0.3), "cifar10": FAR}
-TYPICAL = {**dict.fromkeys(GREY, (0.2, 0.25)), "svhn": (0.2,), "cifar10": (0.3,)}
+TYPICAL = {
+    **dict.fromkeys(GREY, ("typical generator", (0.2, 0.25))),
+    "svhn": ("typical shaded generator", (0.24,)),
+    "cifar10": ("typical generator", (0.3,)),
+}
 CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3, 0.35), "svhn": (), "cifar10": ()}
 BENDS = {**dict.fromkeys(GREY, BEND[1:]), "svhn": (0.2, 0.4), "cifar10": (0.3, 0.5)}
 NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1, 0.5))}
@@ -40,6 +44,7 @@ GENERATORS = {
     "generator": "readable",
     "shaded generator": "vivid",
     "typical generator": "typical",
+    "typical shaded generator": "vivid",
 }
 CHOOSE_FROM = {"chosen": 2, "choosier": 4}
 
@@ -50,7 +55,8 @@ def front(
     """One point of the plane of judge accuracy and variety, and its price.
 
     method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid", and
-    "typical generator", "typical", bent by it, the last shaded as "vivid" in colour; "ascent",
+    "typical generator", "typical", bent by it, the last shaded as "vivid" in colour; "typical
+    shaded generator", "vivid" with the statistics of "typical", but its own margin; "ascent",
     `steps` from black with noise of that `strength`; "bent generator" and "bent ascent" (noise .1)
     or "bent noisy ascent" (.5), images of a generator that was trained without, or of an ascent,
     bent by `strength` afterwards, and shaded as by "vivid" if they have colour; "chosen …",
@@ -66,7 +72,7 @@ def front(
     elif method in RIVALS:
         images, labels, train, draw = rival(dataset + network, seed, method)
     elif kind in GENERATORS:
-        inversion, train = trained(dataset, network, seed, GENERATORS[kind], strength)
+        inversion, train = trained(dataset, network, seed, kind, strength)
         images, labels, draw = drawn(inversion, times)
     else:
         images, labels, train, draw = _unbent(dataset, network, seed, kind, strength, steps)
@@ -85,7 +91,7 @@ def choosing(method: str) -> tuple[int, str]:
 def _unbent(dataset: str, network: str, seed: int, kind: str, strength: float, steps: int):
     """Images, labels, and the seconds of training and of drawing; before they are bent."""
     if kind == "bent generator":
-        inversion, train = trained(dataset, network, seed, "readable", 0.0)
+        inversion, train = trained(dataset, network, seed, "generator", 0.0)
         images, labels, draw = drawn(inversion, 1)
         return images, labels, train, draw
     return ascended(dataset + network, seed, AFTERWARDS.get(kind, strength), steps)
@@ -107,12 +113,14 @@ def bent(classifier, images, labels, strength: float, seed: int, times: int):
 
 
 @lru_cache(maxsize=2)
-def trained(dataset: str, network: str, seed: int, preset: str, deformation: float):
+def trained(dataset: str, network: str, seed: int, kind: str, deformation: float):
     """An inversion, and the seconds it took."""
+    preset, changes = GENERATORS[kind], {}
+    if kind.startswith("typical"):
+        changes["batch_norm"] = PRESETS["typical"][0].batch_norm
+        changes |= {"shading": PRESETS["vivid"][1].shading} if dataset in COLOUR else {}
     start = process_time()
-    light = {"shading": PRESETS["vivid"][1].shading} if dataset in COLOUR else {}
-    own = light if preset == "typical" else {}
-    inversion = inverted(dataset, seed, network, preset, deformation=deformation, **own)
+    inversion = inverted(dataset, seed, network, preset, deformation=deformation, **changes)
     return inversion, process_time() - start
 
 
@@ -172,8 +180,9 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             points += [("chosen generator", bend, 0)] * (bend in CHOSEN[d])
         for bend in SHADED[d]:
             points += [(m, bend, 0) for m in ("shaded generator", "chosen shaded generator")]
-        for bend in TYPICAL[d]:
-            points += [(m + "typical generator", bend, 0) for m in ("", "chosen ", "choosier ")]
+        typical, bends = TYPICAL[d]
+        for bend, some in product(bends, ("", "chosen ", "choosier ")):
+            points += [(some + typical, bend, 0)]
         points += [(method, 0.0, 0) for method in RIVALS if n == "plain" and not brief]
         rows += [{"dataset": d, "seed": seed, "network": n, "method": m, "strength": strength,
                   "steps": steps} for m, strength, steps in points]  # fmt: skip

@@ -291,8 +291,7 @@ def test_the_gap_is_studied_by_one_change_at_a_time(monkeypatch):
 def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     loss, _ = nil.PRESETS["readable"]
     short = nil.InversionConfig(steps=3, batch_size=16, width=8)
-    typical = replace(nil.PRESETS["typical"][0], batch_norm=0.5)
-    presets = {"readable": (loss, short), "typical": (typical, short)}
+    presets = {"readable": (loss, short), "typical": (nil.PRESETS["typical"][0], short)}
     monkeypatch.setattr(nil.quality, "PRESETS", presets)
     point = partial(nil.front.front, "digits", 0, "-robust")
     real, noise = point("real", 0.0, 0), point("noise", 0.0, 0)
@@ -303,8 +302,8 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     sure = [point(some + "typical generator", 0.1, 0) for some in ("", "chosen ", "choosier ")]
     assert sure[0]["vendi_pixels"] != made["vendi_pixels"]
     assert sure[0]["confidence"] < sure[1]["confidence"] < sure[2]["confidence"]
-    inversion = nil.front.trained("digits", "-robust", 0, "typical", 0.1)[0]
-    assert (inversion.loss.batch_norm, inversion.config.shading) == (0.5, 0.0)
+    inversion = nil.front.trained("digits", "-robust", 0, "typical generator", 0.1)[0]
+    assert (inversion.loss.batch_norm, inversion.config.shading) == (1.0, 0.0)
     ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
     assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
     assert bent["vendi_pixels"] > ascent["vendi_pixels"], "bending makes images differ"
