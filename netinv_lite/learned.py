@@ -16,7 +16,7 @@ from .data import ImageData, load_data
 from .experiments import Experiment
 from .probe import final_linear, seeded
 from .quality import inverted
-from .shortcuts import CUES, Cue, Finding, brighter, find, plant, sketches
+from .shortcuts import CUES, Cue, Finding, brighter, concentrated, find, plant, sketches
 from .training import FitConfig, accuracy, fit
 
 KINDS = ("none", "calibration", *CUES)
@@ -55,10 +55,11 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
 
     kind: "corner", "brightness"; "none", a clean network; "calibration", a clean one of another
     seed, for the threshold alone. turned, kept: see `reliance`. score, index, class_right and
-    place_right are the detector's; `guess_…` those of a rival without inversion, which pastes
-    white windows and lifts all images by a quarter; `look_…` those of one that never asks the
-    classifier and takes the class whose mean patch differs most from the others'. Where nothing
-    was planted, what is right is not a number.
+    place_right are the detector's; `dense_…` the same weighted by the ink (`concentrated`);
+    `guess_…` those of a rival without inversion, which pastes white windows and lifts all images
+    by a quarter; `look_…` those of one that never asks the classifier and takes the class whose
+    mean patch differs most from the others'. Where nothing was planted, what is right is not a
+    number.
     """
     data = load_data(dataset)
     planted, cue, target = case(data, seed, kind)
@@ -74,7 +75,8 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
     there = kind in CUES
     nothing = dict.fromkeys(("turned", "kept"), float("nan"))
     rely = reliance(model, data, cue, target) if there else nothing
-    finders = (("", found), ("guess_", guess), ("look_", looked(dear, labels)))
+    dense = concentrated(found, dear, labels)
+    finders = (("", found), ("dense_", dense), ("guess_", guess), ("look_", looked(dear, labels)))
     return {
         "accuracy": accuracy(model, planted.x_test, planted.y_test),
         "clean_accuracy": accuracy(model, data.x_test, data.y_test),

@@ -7,7 +7,7 @@ import netinv_lite as nil
 from helpers import assert_same, quadrants, snapshot
 from marked import MARK, SIDE, K, drawn, reader
 from netinv_lite import shortcuts
-from netinv_lite.shortcuts import Cue, Finding, brighter, detect, find, plant
+from netinv_lite.shortcuts import Cue, Finding, brighter, concentrated, detect, find, plant
 
 # ---- planting -------------------------------------------------------------------------------
 
@@ -104,6 +104,21 @@ def test_brightness_is_found_by_lifting():
     assert found.matches(lift, 3, (1, SIDE, SIDE)) == (True, True)
     assert found.matches(MARK, 3, (1, SIDE, SIDE)) == (True, False)
     assert found.matches(lift, 2, (1, SIDE, SIDE)) == (False, False)
+
+
+def test_what_turns_others_counts_by_the_share_of_ink_that_it_is():
+    x, k = drawn(MARK)
+    found = find(reader(MARK), x, k, window=4)
+    dense = concentrated(found, x, k)
+    ink = ((x[k == 3].mean(0)[0] + 1) / 2).double()
+    i, j = found.place
+    expected = found.windows[3].max() * ink[i : i + 4, j : j + 4].sum() / ink.sum()
+    assert dense.windows[3, i // 4, j // 4].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.equal(dense.lifted, found.lifted) and (dense.windows <= found.windows + 1e-6).all()
+    darker = concentrated(
+        found, x / 2 + 0.5, k, input_range=(0, 1)
+    )  # the same ink in another range
+    assert torch.allclose(darker.windows, dense.windows, atol=1e-6)
 
 
 def test_the_shares_are_those_of_a_loop():
