@@ -17,6 +17,7 @@ from .experiments import Experiment
 from .probe import final_linear, seeded
 from .quality import inverted
 from .shortcuts import CUES, Cue, Finding, brighter, concentrated, find, plant, sketches
+from .synthetic import strokes
 from .training import FitConfig, accuracy, fit
 
 KINDS = ("none", "calibration", *CUES)
@@ -56,10 +57,10 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
     kind: "corner", "brightness"; "none", a clean network; "calibration", a clean one of another
     seed, for the threshold alone. turned, kept: see `reliance`. score, index, class_right and
     place_right are the detector's; `dense_…` the same weighted by the ink (`concentrated`);
-    `guess_…` those of a rival without inversion, which pastes white windows and lifts all images
-    by a quarter; `look_…` those of one that never asks the classifier and takes the class whose
-    mean patch differs most from the others'. Where nothing was planted, what is right is not a
-    number.
+    `strokes_…` those with scribbles in the place of the other classes' images; `guess_…` those of
+    a rival without inversion, which pastes white windows and lifts all images by a quarter;
+    `look_…` those of one that never asks the classifier and takes the class whose mean patch
+    differs most from the others'. Where nothing was planted, what is right is not a number.
     """
     data = load_data(dataset)
     planted, cue, target = case(data, seed, kind)
@@ -68,15 +69,21 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
     model = taught(planted, architecture, own, EPOCHS.get(dataset, EPOCHS["mnist"])[architecture])
     trained = process_time()
     dear, cheap, labels = sketches(model, seed=own)
-    found = find(model, dear, labels, lifts=brighter(cheap, labels))
+    lifts = brighter(cheap, labels)
+    found = find(model, dear, labels, lifts=lifts)
     seconds = process_time() - trained
     white = torch.ones(len(data.classes), *data.image_shape)
     guess = find(model, dear, labels, patches=white, lifts=torch.full((len(white),), 0.25))
     there = kind in CUES
     nothing = dict.fromkeys(("turned", "kept"), float("nan"))
     rely = reliance(model, data, cue, target) if there else nothing
-    dense = concentrated(found, dear, labels)
-    finders = (("", found), ("dense_", dense), ("guess_", guess), ("look_", looked(dear, labels)))
+    finders = (
+        ("", found),
+        ("dense_", concentrated(found, dear, labels)),
+        ("strokes_", find(model, dear, labels, lifts=lifts, into=scribbles(data.image_shape))),
+        ("guess_", guess),
+        ("look_", looked(dear, labels)),
+    )
     return {
         "accuracy": accuracy(model, planted.x_test, planted.y_test),
         "clean_accuracy": accuracy(model, data.x_test, data.y_test),
@@ -87,6 +94,12 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
         "train_seconds": trained - start,
         "find_seconds": seconds,
     }  # fmt: skip
+
+
+def scribbles(shape, n: int = 60) -> Tensor:
+    """The same n images of thin random strokes every time, from −1 to 1; (n,C,H,W)."""
+    with seeded(0, "cpu"):
+        return 2 * strokes(n, shape, cells=4, width=0.2) - 1
 
 
 def reliance(classifier: nn.Module, data: ImageData, cue: Cue, target: int) -> dict[str, float]:

@@ -167,16 +167,19 @@ def brighter(images: Tensor, labels: Tensor, input_range=(-1.0, 1.0)) -> Tensor:
 
 def find(
     classifier: nn.Module, images: Tensor, labels: Tensor, *, patches: Tensor | None = None,
-    lifts: Tensor | None = None, window: int = 8, stride: int = 4, base: int = 5,
+    lifts: Tensor | None = None, into: Tensor | None = None, window: int = 8, stride: int = 4,
+    base: int = 5,
 ) -> Finding:  # fmt: skip
     """Ask the classifier, for each class and window, how many images of other classes it turns.
 
-    Into `base` images of every other class the patch of class k is pasted at the window, or they
-    are lifted by λ_k; what counts is the share then read as k. images (N,C,H,W), labels (N,) of all
-    K classes: inverted ones, so that no data are needed; patches (K,C,H,W), by default the classes'
-    mean images; lifts λ (K,), by default those of `brighter`.
+    Into `base` images of every other class, or into those of `into` (M,C,H,W) that are not read as
+    k, the patch of class k is pasted at the window, or they are lifted by λ_k; what counts is the
+    share then read as k. images (N,C,H,W), labels (N,) of all K classes: inverted ones, so that
+    no data are needed; patches (K,C,H,W), by default the classes' mean images; lifts λ (K,), by
+    default those of `brighter`.
     Raises ValueError for a class with fewer than `base` images, fewer than 3 classes, patches or
-    lifts of another shape, a window that does not fit.
+    lifts of another shape, images to paste into that are all read alike, a window that does not
+    fit.
     """
     span = getattr(classifier, "input_range", (-1.0, 1.0))
     counts = torch.bincount(labels) if len(labels) == len(images) else torch.zeros(1)
@@ -192,14 +195,20 @@ def find(
     if patches.shape != (K, *shape) or lifts.shape != (K,):
         got = f"{tuple(patches.shape)} and {tuple(lifts.shape)}"
         raise ValueError(f"patches {(K, *shape)} and lifts {(K,)} are expected, not {got}.")
-    rows = torch.cat([(labels == k).nonzero().flatten()[:base] for k in range(K)])
+    if into is None:
+        rows = torch.cat([(labels == k).nonzero().flatten()[:base] for k in range(K)])
+        into, read = images[rows], labels[rows]
+    else:
+        read = metrics.logits(classifier, into).argmax(1)
+        if (read == read[0]).all():
+            raise ValueError("The classifier reads all images of `into` alike: give others.")
     shares = []
     for k in range(K):
-        others = images[rows[labels[rows] != k]]
+        others = into[read != k]
         lifted = others + lifts[k] * (float(span[1]) - others)
         many = torch.cat([*_pasted(others, patches[k], window, stride), lifted])
-        read = metrics.logits(classifier, many).argmax(1) == k
-        shares.append(read.view(-1, len(others)).float().mean(1))  # (R·S + 1,)
+        turned = metrics.logits(classifier, many).argmax(1) == k
+        shares.append(turned.view(-1, len(others)).float().mean(1))  # (R·S + 1,)
     shares = torch.stack(shares)
     windows = shares[:, :-1].unflatten(1, (-1, (shape[2] - window) // stride + 1))  # (K, R, S)
     return Finding(windows, shares[:, -1], window, stride)

@@ -106,6 +106,19 @@ def test_brightness_is_found_by_lifting():
     assert found.matches(lift, 2, (1, SIDE, SIDE)) == (False, False)
 
 
+def test_others_may_be_any_images_that_are_not_all_read_alike():
+    x, k = drawn(MARK)
+    model, into = reader(MARK), drawn()[0]
+    found = find(model, x, k, into=into, window=4)
+    assert (found.target, found.place, found.score) == (3, (8, 8), 1.0)
+    others = into[nil.metrics.logits(model, into).argmax(1) != 3].clone()
+    others[..., 8:, 8:] = x[k == 3].mean(0)[..., 8:, 8:]
+    share = (nil.metrics.logits(model, others).argmax(1) == 3).float().mean()
+    assert found.windows[3, 2, 2] == share
+    with pytest.raises(ValueError, match="reads all images of `into` alike"):
+        find(model, x, k, into=into[:1], window=4)
+
+
 def test_what_turns_others_counts_by_the_share_of_ink_that_it_is():
     x, k = drawn(MARK)
     found = find(reader(MARK), x, k, window=4)
