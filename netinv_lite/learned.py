@@ -16,7 +16,17 @@ from .data import ImageData, load_data
 from .experiments import Experiment
 from .probe import final_linear, seeded
 from .quality import inverted
-from .shortcuts import CUES, Cue, Finding, brighter, concentrated, find, plant, sketches
+from .shortcuts import (
+    CUES,
+    Cue,
+    Finding,
+    brighter,
+    class_means,
+    concentrated,
+    find,
+    plant,
+    sketches,
+)
 from .synthetic import strokes
 from .training import FitConfig, accuracy, fit
 
@@ -121,7 +131,7 @@ def looked(images: Tensor, labels: Tensor, window: int = 8, stride: int = 4) -> 
 
     ‖p_kw − p̄_w‖ over the largest of all, so that it lies in [0, 1]; brightness as in `brighter`.
     """
-    mean = torch.stack([images[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
+    mean = class_means(images, labels)
     others = (mean.sum(0) - mean) / (len(mean) - 1)
     square = (mean - others).square().sum(1, keepdim=True)  # (K, 1, H, W)
     far = F.avg_pool2d(square, window, stride).squeeze(1).sqrt()

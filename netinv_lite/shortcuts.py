@@ -165,6 +165,11 @@ def brighter(images: Tensor, labels: Tensor, input_range=(-1.0, 1.0)) -> Tensor:
     return ((mean - others) / (float(input_range[1]) - others)).clamp(0, 1)
 
 
+def class_means(images: Tensor, labels: Tensor) -> Tensor:
+    """The mean image of each class 0 … K−1; images (N,C,H,W), labels (N,) -> (K,C,H,W)."""
+    return torch.stack([images[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
+
+
 def find(
     classifier: nn.Module, images: Tensor, labels: Tensor, *, patches: Tensor | None = None,
     lifts: Tensor | None = None, into: Tensor | None = None, window: int = 8, stride: int = 4,
@@ -189,8 +194,7 @@ def find(
                          f"for each, are needed; there are {counts.tolist()}.")  # fmt: skip
     if not 1 <= window <= min(shape[1:]) or stride < 1:
         raise ValueError(f"window={window}, stride={stride} do not fit images {shape}.")
-    if patches is None:
-        patches = torch.stack([images[labels == k].mean(0) for k in range(K)])
+    patches = class_means(images, labels) if patches is None else patches
     lifts = brighter(images, labels, span) if lifts is None else lifts
     if patches.shape != (K, *shape) or lifts.shape != (K,):
         got = f"{tuple(patches.shape)} and {tuple(lifts.shape)}"
@@ -200,7 +204,7 @@ def find(
         into, read = images[rows], labels[rows]
     else:
         read = metrics.logits(classifier, into).argmax(1)
-        if (read == read[0]).all():
+        if len(read.unique()) < 2:
             raise ValueError("The classifier reads all images of `into` alike: give others.")
     shares = []
     for k in range(K):
@@ -224,8 +228,7 @@ def concentrated(
     images (N,C,H,W), labels (N,): those that were asked about.
     """
     low, high = map(float, input_range)
-    mean = torch.stack([images[labels == k].mean((0, 1)) for k in range(int(labels.max()) + 1)])
-    ink = (mean - low) / (high - low)  # (K, H, W)
+    ink = (class_means(images, labels).mean(1) - low) / (high - low)  # (K, H, W)
     inside = F.avg_pool2d(ink[:, None], found.window, found.stride)[:, 0] * found.window**2
     share = inside / ink.sum((1, 2)).clamp_min(1e-6)[:, None, None]
     return replace(found, windows=found.windows * share)

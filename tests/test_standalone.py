@@ -17,7 +17,7 @@ import standalone
 from throwaway import code, stored_chapter
 
 ROOT = execute.ROOT
-CLIMB = sorted((ROOT / "book").glob("03-*.ipynb"))  # needs several networks, and little time
+FIRST = sorted((ROOT / "book").glob("01-*.ipynb"))
 AVAILABLE = {
     f"{name}{end}" for name in ("digits", "mnist", "svhn") for end in ("", "-robust", "-judge")
 }
@@ -64,9 +64,9 @@ def run_elsewhere(notebook, python, folder):
     return "".join(output.get("text", "") for output in streams)
 
 
-@pytest.mark.skipif(not CLIMB, reason="there is no chapter 3; another test fails for that")
-def test_a_chapter_runs_in_an_empty_folder(python, tmp_path):
-    assert standalone.main(["3", "--out", str(tmp_path / "out")]) == 0
+@pytest.mark.skipif(not FIRST, reason="there is no chapter 1; another test fails for that")
+def test_chapter_1_runs_in_an_empty_folder(python, tmp_path):
+    assert standalone.main(["1", "--out", str(tmp_path / "out")]) == 0
     (path,) = (tmp_path / "out").iterdir()
     notebook = nbformat.read(path, as_version=4)
     assert any(cell.get("outputs") for cell in notebook.cells), "the stored outputs are kept"
