@@ -106,8 +106,11 @@ class _Run:
 
     def _advance(self, name: str, k: int, steps: int) -> None:
         inverse, config = self.inverse, self.config
-        inverse.eval()  # what is not trained now keeps its statistics
-        (inverse.inverses if name == "joint" else inverse.inverses[k - 1]).train()
+        # What is not trained now keeps its statistics; together all do, for they see outputs of
+        # other depths, whose mixed statistics would fit none.
+        inverse.eval()
+        if name != "joint":
+            inverse.inverses[k - 1].train()
         for group in self.adam.param_groups:
             group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * self.step / steps))
         x = self.draw(config.batch_size)

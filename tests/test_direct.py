@@ -110,11 +110,19 @@ def test_wrong_representations_are_refused():
 
 
 def test_given_images_are_learned_on():
-    ones = torch.full((4, *SHAPE), 0.5)
-    inverse = train(config=replace(QUICK, steps=60, joint=0), data=ones)
-    with torch.no_grad():
-        made = inverse(representation(inverse, ones))
-    assert (made - 0.5).abs().mean() < 0.15
+    grey = torch.linspace(-0.8, 0.8, 32).view(-1, 1, 1, 1).repeat(1, *SHAPE)
+    config, error = replace(QUICK, steps=60, joint=0, batch_size=16), {}
+    for name, data in (("given", grey), ("synthesized", None)):
+        inverse = train(config=config, data=data)
+        with torch.no_grad():
+            error[name] = (inverse(representation(inverse, grey)) - grey).abs().mean()
+    assert error["given"] < 0.8 * error["synthesized"]
+
+
+def test_together_what_was_learned_alone_is_kept():
+    """Outputs of several depths pass through an inverse: their statistics must not be its own."""
+    alone, both = (train(config=replace(QUICK, joint=joint, lr=1e-12)) for joint in (0, 3))
+    assert_same(dict(alone.named_buffers()), dict(both.named_buffers()))
 
 
 @pytest.mark.parametrize("data", [
