@@ -118,7 +118,7 @@ class _Run:
         if name == "joint" and self.step % 2:  # every other step: what comes before must hold, too
             k = int(torch.randint(1, k + 1, ()))
         with torch.no_grad():
-            a = inverse.representations(x)[:k]
+            a = inverse.representations(x, k)
         losses = _losses(inverse, x, a, config if name != "joint" else None)
         total = sum(getattr(config, term) * value for term, value in losses.items())
         if not torch.isfinite(total):

@@ -87,10 +87,10 @@ class LayerwiseInverse(nn.Module):
         low, high = self.input_range
         return low + (high - low) / 2 * (1 + torch.tanh(a))
 
-    def representations(self, images: Tensor) -> list[Tensor]:
-        """a_1 … a_K of images (B,C,H,W)."""
+    def representations(self, images: Tensor, depth: int | None = None) -> list[Tensor]:
+        """a_1 … a_K of images (B,C,H,W), or up to block `depth`."""
         found = []
-        for block in self.blocks:
+        for block in self.blocks[:depth]:
             images = block(images)
             found.append(images)
         return found
@@ -110,12 +110,14 @@ class LayerwiseInverse(nn.Module):
         rows, batches = [], images.to(device_of(self.model)).split(256)
         sizes = [len(x) for x in batches]
         with frozen(self.model), frozen(self), torch.no_grad():
-            for k, block in enumerate(self.blocks, 1):
-                parts = [compared(self, x, self(self.representations(x)[k - 1], k), k)
-                         for x in batches]  # fmt: skip
-                means = np.average([list(p.values()) for p in parts], axis=0, weights=sizes)
-                rows.append({"depth": k, "block": block.name,
-                             **dict(zip(parts[0], means.tolist(), strict=True))})  # fmt: skip
+            parts = [[compared(self, x, self(a, k), k)
+                      for k, a in enumerate(self.representations(x), 1)]
+                     for x in batches]  # fmt: skip
+        for k, block in enumerate(self.blocks):
+            here = [part[k] for part in parts]
+            means = np.average([list(p.values()) for p in here], axis=0, weights=sizes)
+            rows.append({"depth": k + 1, "block": block.name,
+                         **dict(zip(here[0], means.tolist(), strict=True))})  # fmt: skip
         return pd.DataFrame(rows)
 
     def save(self, path: str | Path) -> Path:
@@ -173,7 +175,7 @@ def compared(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int) -> 
     )
 
     width = inverse.input_range[1] - inverse.input_range[0]
-    a, again = (inverse.representations(images)[depth - 1] for images in (x, made))
+    a, again = (inverse.representations(images, depth)[-1] for images in (x, made))
     same = inverse.model(made).argmax(1) == inverse.model(x).argmax(1)
     psnr = peak_signal_noise_ratio(made, x, data_range=width, reduction="elementwise_mean",
                                    dim=(1, 2, 3))  # fmt: skip

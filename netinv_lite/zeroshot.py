@@ -109,7 +109,7 @@ def scores(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int, datas
 def returned(inverse: LayerwiseInverse, x: Tensor, method: str, depth: int, seed: int):
     """Images (N,C,H,W) from the representations of x, and the seconds of that way alone."""
     with torch.no_grad():
-        parts = [inverse.representations(batch)[depth - 1] for batch in x.split(100)]
+        parts = [inverse.representations(batch, depth)[-1] for batch in x.split(100)]
     if method == "class means":
         means = class_means(inverse.model)
     start = process_time()
