@@ -110,7 +110,7 @@ class LayerwiseInverse(nn.Module):
         rows, batches = [], images.to(device_of(self.model)).split(256)
         sizes = [len(x) for x in batches]
         with frozen(self.model), frozen(self), torch.no_grad():
-            parts = [[compared(self, x, self(a, k), k)
+            parts = [[compared(self, x, a, self(a, k), k)
                       for k, a in enumerate(self.representations(x), 1)]
                      for x in batches]  # fmt: skip
         for k, block in enumerate(self.blocks):
@@ -164,10 +164,13 @@ def blocks_of(model: nn.Module, cut, image_shape) -> list[Block]:
     return chain(list(cut), model, image_shape)
 
 
-def compared(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int) -> dict[str, float]:
-    """What `report` says of images `made` for x, both (B,C,H,W), from the depth on.
+def compared(
+    inverse: LayerwiseInverse, x: Tensor, a: Tensor, made: Tensor, depth: int
+) -> dict[str, float]:
+    """What `report` says of images `made` from a, the representation of x after block `depth`.
 
-    `made` may come back by any other way; of `inverse` only the model, blocks and range are used.
+    x, made (B,C,H,W), a (B, …). `made` may come back by any other way; of `inverse` only the
+    model, the blocks and the range are used.
     """
     from torchmetrics.functional.image import (
         peak_signal_noise_ratio,
@@ -175,7 +178,7 @@ def compared(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int) -> 
     )
 
     width = inverse.input_range[1] - inverse.input_range[0]
-    a, again = (inverse.representations(images, depth)[-1] for images in (x, made))
+    again = inverse.representations(made, depth)[-1]
     same = inverse.model(made).argmax(1) == inverse.model(x).argmax(1)
     psnr = peak_signal_noise_ratio(made, x, data_range=width, reduction="elementwise_mean",
                                    dim=(1, 2, 3))  # fmt: skip

@@ -96,11 +96,12 @@ def untrained(model: nn.Module) -> LayerwiseInverse:
 
 def scores(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int, dataset: str) -> dict:
     """What both tables say of images `made` for the real x, both (N,C,H,W)."""
-    judge, shape = load_judge(dataset), inverse.blocks[depth - 1].shape
+    judge = load_judge(dataset)
     with torch.no_grad(), frozen(inverse.model):
         same = judge(made).argmax(1) == judge(x).argmax(1)
-        return {**compared(inverse, x, made, depth), "judge": same.float().mean().item(),
-                "values": torch.Size(shape).numel()}  # fmt: skip
+        a = inverse.representations(x, depth)[-1]
+        return {**compared(inverse, x, a, made, depth), "judge": same.float().mean().item(),
+                "values": a[0].numel()}  # fmt: skip
 
 
 # ---- the ways back ------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_given_images_are_learned_on():
 
 
 def test_together_what_was_learned_alone_is_kept():
-    """Outputs of several depths pass through an inverse: their statistics must not be its own."""
+    """An inverse then sees outputs of several depths, and must not take over their statistics."""
     alone, both = (train(config=replace(QUICK, joint=joint, lr=1e-12)) for joint in (0, 3))
     assert_same(dict(alone.named_buffers()), dict(both.named_buffers()))
 
