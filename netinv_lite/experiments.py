@@ -178,12 +178,26 @@ def load_results(name: str, folder: str | Path | None = None):
 
     Raises FileNotFoundError where there are none.
     """
-    path = Path(folder or SHIPPED / "results") / f"{name}.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"There are no results at {path}; this makes them: "
-                                f"python -m netinv_lite experiment {name}")  # fmt: skip
+    path = _stored(f"{name}.csv", folder)
     frame = _frame([row for row in _known(path).values() if not row["error"]])
     return frame.drop(columns=["run", "weights", "error"])
+
+
+def provenance(name: str, folder: str | Path | None = None) -> str:
+    """How a table came about, in a line: its command, runs, device and version of torch.
+
+    Raises FileNotFoundError where there is none.
+    """
+    made = json.loads(_stored(f"{name}.json", folder).read_text(encoding="utf-8"))
+    return f"{made['command']} | {made['runs']} runs, {made['device']} | torch {made['torch']}"
+
+
+def _stored(file: str, folder: str | Path | None) -> Path:
+    path = Path(folder or SHIPPED / "results") / file
+    if not path.is_file():
+        raise FileNotFoundError(f"There are no results at {path}; this makes them: "
+                                f"python -m netinv_lite experiment {path.stem}")  # fmt: skip
+    return path
 
 
 def summary(frame):

@@ -59,6 +59,8 @@ def test_a_row_for_every_run(grid):
     assert about["runs"] == 6 and about["failed"] == 0 and about["seeds"] == [0, 1, 2]
     assert about["command"] == "python -m netinv_lite experiment grid"
     assert about["torch"] == torch.__version__ and about["device"] and about["date"]
+    said = experiments.provenance("grid", grid / "results")
+    assert said.startswith(f"{about['command']} | 6 runs") and said.endswith(torch.__version__)
     read = experiments.load_results("grid", grid / "results")
     assert list(read["value"]) == list(table["value"]) and "error" not in read
 
@@ -213,9 +215,10 @@ def test_no_scheduler_at_the_address(grid, monkeypatch):
 # ---- what can go wrong ----------------------------------------------------------------------
 
 
-def test_results_that_are_not_there_name_the_command(tmp_path):
+@pytest.mark.parametrize("read", [experiments.load_results, experiments.provenance])
+def test_results_that_are_not_there_name_the_command(read, tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m netinv_lite experiment losses"):
-        experiments.load_results("losses", tmp_path)
+        read("losses", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(grid):
