@@ -25,28 +25,30 @@ from .training import FitConfig, accuracy, fit
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
 OUTSIDE = (*SETS, "gaussian", "uniform", "photographs")
 TRAINED_ON = {"fashion_mnist": 20_000, "cifar10": 15_000}  # the first so many images; else all
+LONGER = 24  # epochs, instead of `ExclusionConfig`'s
 TESTED = 2000  # images of each set, the first of the test set
 
 
 def detection(
-    dataset: str, seed: int, garbage: str, score: str, outside: str
+    dataset: str, seed: int, garbage: str, score: str, outside: str, epochs: int | None = None
 ) -> dict[str, float | None]:
     """How well one score separates the test images of one set from images of another kind.
 
     garbage: one of `ood.GARBAGE`, for a classifier with a garbage class; "none" for a plain one of
     the same layers and epochs, whose scores are those of `outliers`; "pixels" for the control
-    `outliers.Pixels`, without a network. Beside what `separation`
-    says: `share_garbage` and `false_garbage`, the shares of the outside and of the inside images
-    that are put into the garbage class; `fooled`, the share of all excluded images that had been
-    taken for a real class; `accuracy`, of the whole test set; `calibration_error`, 15 bins.
+    `outliers.Pixels`, without a network. epochs: of the loop, if not its usual number. Beside what
+    `separation` says: `share_garbage` and `false_garbage`, the shares of the outside and of the
+    inside images that are put into the garbage class; `fooled`, the share of all excluded images
+    that had been taken for a real class; `accuracy`, of the whole test set; `calibration_error`,
+    15 bins.
     """
-    inside, there = (answers(dataset, seed, garbage, which) for which in (dataset, outside))
+    inside, there = (answers(dataset, seed, garbage, w, epochs) for w in (dataset, outside))
     away = [_thrown_away(a, garbage) for a in (there, inside)]
     return {
         **separation(inside[score], there[score]),
         "share_garbage": away[0],
         "false_garbage": away[1],
-        **of_network(dataset, seed, garbage),
+        **of_network(dataset, seed, garbage, epochs),
     }
 
 
@@ -58,13 +60,16 @@ def _thrown_away(answers: dict[str, Tensor], garbage: str) -> float | None:
 
 
 @lru_cache(maxsize=32)
-def of_network(dataset: str, seed: int, garbage: str) -> dict[str, float | None]:
+def of_network(
+    dataset: str, seed: int, garbage: str, epochs: int | None = None
+) -> dict[str, float | None]:
     """What does not depend on the outside images."""
     row = dict.fromkeys(("fooled", "accuracy", "calibration_error"))
     if garbage == "pixels":
         return row
-    model, data = trained(dataset, seed, garbage), known(dataset)
-    p, y = answers(dataset, seed, garbage, dataset)["logits"].softmax(1), data.y_test[:TESTED]
+    model, data = trained(dataset, seed, garbage, epochs), known(dataset)
+    logits, y = answers(dataset, seed, garbage, dataset, epochs)["logits"], data.y_test[:TESTED]
+    p = logits.softmax(1)
     row["accuracy"] = accuracy(getattr(model, "classifier", model), data.x_test, data.y_test)
     row["calibration_error"] = multiclass_calibration_error(p, y, num_classes=p.shape[1]).item()
     if garbage != "none":
@@ -74,9 +79,11 @@ def of_network(dataset: str, seed: int, garbage: str) -> dict[str, float | None]
 
 
 @lru_cache(maxsize=32)
-def answers(dataset: str, seed: int, garbage: str, which: str) -> dict[str, Tensor]:
+def answers(
+    dataset: str, seed: int, garbage: str, which: str, epochs: int | None = None
+) -> dict[str, Tensor]:
     """The logits of the test images of `which`, and every score that the network offers."""
-    images, model = images_of(which, known(dataset), seed), trained(dataset, seed, garbage)
+    images, model = images_of(which, known(dataset), seed), trained(dataset, seed, garbage, epochs)
     if garbage == "pixels":
         return {"pixels": model(images)}
     if garbage != "none":
@@ -86,9 +93,10 @@ def answers(dataset: str, seed: int, garbage: str, which: str) -> dict[str, Tens
 
 
 @lru_cache(maxsize=1)
-def trained(dataset: str, seed: int, garbage: str):
+def trained(dataset: str, seed: int, garbage: str, epochs: int | None = None):
     """A detector; for "none" the baselines on a plain classifier, for "pixels" the control."""
     data, config = known(dataset), ood.ExclusionConfig()
+    config = config if epochs is None else replace(config, epochs=epochs)
     if garbage == "pixels":
         return Pixels(data.x_train)
     if garbage == "none":
@@ -161,7 +169,7 @@ def as_seen_by(x: Tensor, shape) -> Tensor:
 
 def shared(s: dict) -> tuple:
     """One training serves every score and every kind of outside images."""
-    return s["dataset"], s["seed"], s["garbage"]
+    return s["dataset"], s["seed"], s["garbage"], s.get("epochs")
 
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
@@ -172,5 +180,15 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
             for d, s, (g, score), o in product(sets, seeds, kinds, OUTSIDE) if o != d]  # fmt: skip
 
 
+def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    """The loop with more epochs, so more rounds of exclusion; and two rivals without inversion."""
+    kinds = ("inverted", "untrained", "synthetic")
+    return [{"dataset": d, "seed": s, "garbage": g, "score": "garbage", "outside": o,
+             "epochs": LONGER}
+            for d, s, g, o in product(sets, seeds, kinds, OUTSIDE) if o != d]  # fmt: skip
+
+
 STUDY = Experiment("detection", "Does what inversion finds make a detector, and a better one?",
                    settings, detection, SETS, shared=shared)  # fmt: skip
+LONGER_STUDY = Experiment("longer", "Does a longer loop send more into the garbage class?",
+                          longer, detection, SETS, shared=shared)  # fmt: skip

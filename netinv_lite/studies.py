@@ -11,6 +11,7 @@ import torch
 
 from .classifiers import CNN, load_classifier
 from .data import load_data
+from .detection import LONGER_STUDY
 from .detection import STUDY as DETECTION
 from .distillation import distill, teach
 from .experiments import Experiment
@@ -239,6 +240,7 @@ EXPERIMENTS = {e.name: e for e in (
                _datasets, datasets, SETS, (0, 1, 2, 3, 4)),
     FRONT,
     DETECTION,
+    LONGER_STUDY,
     Experiment("gap", "What closes the gap between the classifier's certainty and the judge's?",
                _gap, gap_scores, ("mnist",), inversion=gap),
     Experiment("distillation", "Can a student learn the classes from inverted images alone?",

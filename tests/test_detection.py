@@ -100,3 +100,20 @@ def test_real_outliers_come_from_the_other_sets(tiny):
     assert x.shape == (30, 1, 28, 28)
     row = STUDY.measure("mnist", 0, "outliers", "garbage", "photographs")
     assert row["auroc"] > 0.5
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_a_longer_loop_excludes_more_often(tiny, monkeypatch):
+    study, train, garbage = EXPERIMENTS["longer"], ood._Exclusion.train, []
+
+    def counted(self, progress):
+        train(self, progress)
+        garbage.append(len(self.garbage))
+
+    monkeypatch.setattr(ood._Exclusion, "train", counted)
+    rows = study.settings(("mnist",), (0,))
+    packs = experiments._packs(study, dict(enumerate(rows)), 1)
+    assert [pack[0]["garbage"] for pack in packs] == ["inverted", "untrained", "synthetic"]
+    for epochs in (2, 3):
+        assert not experiments.attempt(study, [{**rows[0], "epochs": epochs}])[0]["error"]
+    assert garbage == [30 + 40, 30 + 80], "a class's worth of noise, then 40 a round"
