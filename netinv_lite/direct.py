@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from .probe import (
     signature,
 )
 from .synthetic import Source, of, source
+from .training import one_cycle
 from .weights import read_tensors, write_tensors
 from .weights import split as part
 
@@ -39,8 +39,8 @@ def invert_layers(
     """Learn to go back from the representation after `cut` to the image, block by block.
 
     Block k, from the image on: min over g_k of b‖g_k(a_k) − a_{k−1}‖₁ + i‖x̂ − x‖₁
-    + c Σ_{j≤k} ‖f_{1…j}(x̂) − a_j‖₁ with x̂ = g_1∘…∘g_k(a_k), each norm a mean in units of what it
-    is compared with; then all g together, with the last two terms.
+    + c Σ_{j≤k} ‖f_{1…j}(x̂) − a_j‖₁ (+ KL(f(x)‖f(x̂))) with x̂ = g_1∘…∘g_k(a_k), each norm a mean in
+    units of what it is compared with; then all g together, without the first term.
 
     cut: the name of a module, or the blocks themselves in order, or None for the input of the last
         linear layer.
@@ -112,7 +112,7 @@ class _Run:
         if name != "joint":
             inverse.inverses[k - 1].train()
         for group in self.adam.param_groups:
-            group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * self.step / steps))
+            group["lr"] = config.lr * one_cycle((self.step + 0.5) / steps)
         x = self.draw(config.batch_size)
         x = check_images(x, inverse.image_shape, inverse.input_range).to(device_of(inverse.model))
         if name == "joint" and self.step % 2:  # every other step: what comes before must hold, too
@@ -164,7 +164,7 @@ def _losses(inverse: LayerwiseInverse, x: Tensor, a: list[Tensor], config) -> di
     k, weights, losses = len(a), config or inverse.config, {}
     blockwise = config is not None and config.block > 0
     # The first inverse arrives at the image, through the tanh: its block and its image are one.
-    if weights.image or weights.cycle or (blockwise and k == 1):
+    if weights.image or weights.cycle or weights.answer or (blockwise and k == 1):
         made = inverse(a[-1], k)
     if blockwise:
         back, before = (made, x) if k == 1 else (inverse.inverses[k - 1](a[-1]), a[k - 2])
@@ -177,6 +177,11 @@ def _losses(inverse: LayerwiseInverse, x: Tensor, a: list[Tensor], config) -> di
             h = block(h)
             cycle.append(distance(h, wanted))
         losses["cycle"] = torch.stack(cycle).mean()
+    if weights.answer:
+        with torch.no_grad():
+            wanted = inverse.model(x).log_softmax(1)
+        answered = inverse.model(made).log_softmax(1)
+        losses["answer"] = F.kl_div(answered, wanted, reduction="batchmean", log_target=True)
     return losses
 
 

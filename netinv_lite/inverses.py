@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -11,7 +12,8 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
     """A small network from a block's output, one of shape `after`, to its input, `before`.
 
     Where the block only flattened, the exact inverse; else linear layers to and between vectors,
-    and convolutions, at the larger of the two sizes, between images.
+    and convolutions, at the larger of the two sizes, between images. Between images of one shape
+    they are added to what comes in: there the inverse starts as the identity.
     """
     if math.prod(after) == math.prod(before) and len(after) != len(before):
         return nn.Unflatten(1, before)
@@ -22,6 +24,8 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
         if len(before) == 3 and before[1] > 1:  # one look at the neighbours
             layers += [_Residual(before[0], width)]
         return nn.Sequential(*layers)
+    if after == before:
+        return nn.Sequential(_Residual(before[0], width, depth=3))
     size = max(after[1:], before[1:])
     return nn.Sequential(
         *_convolution(after[0], width),
@@ -34,12 +38,15 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
 
 
 class _Residual(nn.Module):
-    """a + two convolutions of a."""
+    """a + convolutions of a: `depth` of them, and a last one, at first zero, to its channels."""
 
-    def __init__(self, channels: int, width: int):
+    def __init__(self, channels: int, width: int, depth: int = 1):
         super().__init__()
-        self.body = nn.Sequential(*_convolution(channels, width),
-                                  nn.Conv2d(width, channels, 3, padding=1))  # fmt: skip
+        c = [channels] + [width] * depth
+        layers = [layer for pair in pairwise(c) for layer in _convolution(*pair)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
+        nn.init.zeros_(self.body[-1].weight)
+        nn.init.zeros_(self.body[-1].bias)
 
     def forward(self, a: Tensor) -> Tensor:
         return a + self.body(a)

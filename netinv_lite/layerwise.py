@@ -24,10 +24,11 @@ class DirectConfig:
     """How the inverses of the blocks are built and trained.
 
     Each block's inverse is trained for `steps`, with the weights `block` (the representation
-    before it), `image` (the image that the inverses so far arrive at) and `cycle` (what the model
-    makes of that image, at every block), and then all together for `joint` steps with the last
-    two, from the last depth and a random one in turn. `width` is that of an inverse's hidden
-    channels, `source` one of `synthetic.KINDS` or "mixed", to learn on where no data are given.
+    before it), `image` (the image that the inverses so far arrive at), `cycle` (what the model
+    makes of that image, at every block) and `answer` (its probabilities, in nats), and then all
+    together for `joint` steps without the first, from the last depth and a random one in turn.
+    `width` is that of an inverse's hidden channels, `source` one of `synthetic.KINDS` or "mixed",
+    to learn on where no data are given.
     """
 
     steps: int = 300
@@ -38,14 +39,15 @@ class DirectConfig:
     block: float = 1.0
     image: float = 1.0
     cycle: float = 1.0
+    answer: float = 0.0
     source: str = "mixed"
 
     def __post_init__(self):
         check_whole(self, steps=1, joint=0, batch_size=2, width=1)
-        check_finite(self, "block", "image", "cycle")
+        check_finite(self, "block", "image", "cycle", "answer")
         check_positive(self, "lr")
-        if not (self.block or self.image or self.cycle):
-            raise ValueError("Give one of the weights block, image and cycle a positive one.")
+        if not (self.block or self.image or self.cycle or self.answer):
+            raise ValueError("One of the weights block, image, cycle and answer must be positive.")
 
 
 class LayerwiseInverse(nn.Module):

@@ -29,8 +29,14 @@ def surrogate(kind: str, dataset: str, seed: int) -> tuple[Source, float]:
 
     kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions of
     the shipped classifier; "batch norm", its DeepInversion images; "real", its training images,
-    which a dataless attack lacks; or a data set, for that one's, in the size and channels asked.
+    which a dataless attack lacks; a data set, for that one's, in the size and channels asked; or
+    several of these, "typical + strokes", in equal parts.
     """
+    if " + " in kind:
+        sources, seconds = zip(
+            *(surrogate(k, dataset, seed) for k in kind.split(" + ")), strict=True
+        )
+        return synthetic.mixture(*sources), sum(seconds)
     classifier = load_classifier(dataset)
     if kind in DRAWN:
         return synthetic.source(kind, classifier.image_shape, classifier.input_range), 0.0

@@ -22,14 +22,17 @@ from .surrogates import COSTLY, pictures, surrogate
 
 PER_CLASS = 50  # real images of each class, none of them in a training set, that have to come back
 SIZE = {"batch_size": 32, "width": 24}
-STEPS = {"inverse": 1000, "descent": 500}
+STEPS = {"inverse": 1000, "long": 5000, "descent": 500}
 TRAININGS = {
     "block": {"image": 0.0, "cycle": 0.0},
     "image": {"cycle": 0.0},
     "cycle .1": {"cycle": 0.1},
     "cycle 1": {},
     "joint": {},
+    "answer": {"answer": 0.1},
+    "long": {"answer": 0.1},
 }
+TOGETHER = ("joint", "answer", "long")  # with a stage that trains all inverses at once
 DESCENTS = {
     "descent": {},
     "descent + TV": {"variation": 0.5},
@@ -46,7 +49,8 @@ def direct(dataset: str, seed: int, method: str, source: str, depth: int) -> dic
 
     method: each adds one thing to that before: "block", the loss in the representations alone;
     "image", + that of the image; "cycle .1" and "cycle 1", + that of the representations of the
-    image made; "joint", with all inverses together at the end; all in equally many steps. Rivals
+    image made; "joint", with all inverses together at the end; "answer", + that of the classifier's
+    answers; all in equally many steps, but "long", which is "answer" in five times as many. Rivals
     without training: "descent" on the pixels, from mid-grey, with total variation, or from black;
     and "class means", which know the classifier's answer and the training images, and no more.
     source: what is learned on, as in `surrogate`; depth: how many blocks are between the image and
@@ -80,10 +84,14 @@ def trained(dataset: str, seed: int, method: str, source: str):
 
 
 def config_of(method: str, depths: int) -> DirectConfig:
-    """The steps are shared evenly by the blocks and, of "joint", the stage that trains them all."""
-    joint = method == "joint"
+    """The steps are shared evenly by the blocks and, if there is one, the stage that trains all.
+
+    What "long" has more of them goes to that stage.
+    """
+    joint = method in TOGETHER
     each = max(STEPS["inverse"] // (depths + joint), 1)
-    return DirectConfig(steps=each, joint=each * joint, **SIZE, **TRAININGS[method])
+    more = STEPS["long"] - STEPS["inverse"] if method == "long" else 0
+    return DirectConfig(steps=each, joint=each * joint + more, **SIZE, **TRAININGS[method])
 
 
 def untrained(model: nn.Module) -> LayerwiseInverse:
@@ -164,18 +172,20 @@ def class_means(classifier: nn.Module) -> Tensor:
 
 DEPTHS = {"svhn": 5, "cifar10": 5}  # blocks of the shipped classifiers; of the others 4
 # One source of every kind with every loss; the others with all losses at once.
-CROSSED = ("noise", "strokes", "readable", "batch norm", "digits", "real")
-OTHERS = ("fractal", "leaves", "mixed", "paper", "fashion_mnist")
+CROSSED = ("noise", "strokes", "typical", "batch norm", "digits", "real")
+OTHERS = ("fractal", "leaves", "mixed", "paper", "readable", "fashion_mnist", "typical + strokes")
+LONG = ("typical", "typical + strokes", "strokes", "real")
 
 
 def shared(s: dict) -> tuple:
     """The inverses of all depths are trained at once, after the images they learn on."""
-    method = "all" if s["source"] in COSTLY else s["method"]
+    method = "all" if s["source"].split(" + ")[0] in COSTLY else s["method"]
     return s["dataset"], s["seed"], s["source"], method
 
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    ways = [*product(CROSSED, TRAININGS), *product(OTHERS, ("joint",))]
+    short = [method for method in TRAININGS if method != "long"]
+    ways = [*product(CROSSED, short), *product(OTHERS, ("joint",)), *product(LONG, ("long",))]
     ways += product(("none",), RIVALS)
     return [{"dataset": d, "seed": s, "method": method, "source": source, "depth": depth}
             for d, s, (source, method) in product(sets, seeds, ways)

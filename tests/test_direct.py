@@ -61,6 +61,21 @@ def test_terms_of_weight_zero_are_not_computed(terms):
     assert set(inverse.history["block 2"][0]) == {"block", "image", "cycle"} - set(terms)
 
 
+def test_answers_are_asked_for_where_they_weigh():
+    model, config, differ = tiny_cnn(), replace(QUICK, steps=40, joint=40, lr=5e-3), {}
+    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
+    last.weight.data.mul_(50)  # an untrained network answers nothing in particular
+    x = torch.rand(64, *SHAPE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for weight in (0.0, 3.0):
+        inverse = train(model, config=replace(config, answer=weight), seed=1)
+        with torch.no_grad():
+            made = inverse(representation(inverse, x))
+            p, q = (model(images).log_softmax(1) for images in (x, made))
+        differ[weight] = torch.nn.functional.kl_div(q, p, reduction="batchmean", log_target=True)
+        assert ("answer" in inverse.history["joint"][0]) == (weight > 0)
+    assert differ[3.0] < 0.8 * differ[0.0], differ
+
+
 @pytest.mark.parametrize("stop", [2, 6, 14])
 def test_a_stopped_run_goes_on_to_the_same_inverse(tmp_path, monkeypatch, stop):
     whole, file, taken = train(seed=3), tmp_path / "state.safetensors", 0
@@ -158,6 +173,12 @@ def test_an_inverse_has_the_shape_of_what_came_before(after, before):
     assert tuple(made.shape[1:]) == before
     if after == (36,):
         assert not list(inverse_of(after, before, 8).parameters())  # exact: nothing to learn
+
+
+def test_an_inverse_within_one_shape_starts_as_the_identity():
+    a = torch.rand(2, 6, 5, 5)
+    inverse = inverse_of((6, 5, 5), (6, 5, 5), 8)
+    assert torch.equal(inverse(a), a) and len(list(inverse.parameters())) > 6
 
 
 def test_every_stage_runs_on_a_deep_network():

@@ -26,7 +26,7 @@ def tiny(monkeypatch):
     for module in (zeroshot, reversal):
         monkeypatch.setattr(module, "PER_CLASS", 1)
     monkeypatch.setattr(zeroshot, "SIZE", {"batch_size": 4, "width": 4})
-    monkeypatch.setattr(zeroshot, "STEPS", {"inverse": 10, "descent": 2})
+    monkeypatch.setattr(zeroshot, "STEPS", {"inverse": 10, "long": 20, "descent": 2})
     monkeypatch.setattr(surrogates, "PER_CLASS", 1)
     monkeypatch.setattr(surrogates, "GENERATORS", 2)
     quick = nil.descent.DescentConfig(steps=2)
@@ -63,11 +63,12 @@ def test_every_kind_of_source_meets_every_loss_at_every_depth():
     met = Counter((r["source"], r["method"]) for r in rows)
     assert set(met.values()) == {4 * 3}, "depths and seeds"
     for source in zeroshot.CROSSED:
-        assert all((source, method) in met for method in zeroshot.TRAININGS)
+        assert all((source, method) in met for method in zeroshot.TRAININGS if method != "long")
+    assert {source for source, method in met if method == "long"} == {*zeroshot.LONG}
     assert {r["source"] for r in rows} == {*zeroshot.CROSSED, *zeroshot.OTHERS, "none"}
     assert {m for s, m in met if s == "none"} == set(zeroshot.RIVALS)
     known = {*surrogates.DRAWN, *surrogates.COSTLY, "real", *CLASSES, "none"}
-    assert {r["source"] for r in rows} <= known
+    assert {part for r in rows for part in r["source"].split(" + ")} <= known
 
 
 def test_a_training_goes_to_one_worker():
@@ -77,10 +78,10 @@ def test_a_training_goes_to_one_worker():
     for pack in packs:
         methods = len({row["method"] for row in pack})
         assert len({(row["source"], row["seed"]) for row in pack}) == 1
-        costly = pack[0]["source"] in zeroshot.COSTLY
+        costly = pack[0]["source"].split(" + ")[0] in zeroshot.COSTLY
         assert methods == 1 or costly, "generators are trained once for all losses"
     homes = Counter((p[0]["source"], p[0]["seed"]) for p in packs)
-    assert homes["readable", 0] == homes["batch norm", 1] == 1
+    assert homes["typical", 0] == homes["typical + strokes", 0] == homes["batch norm", 1] == 1
     assert homes["strokes", 0] == len(zeroshot.TRAININGS)
     rows = REVERSAL.settings(("mnist", "svhn"), (0,))
     packs = _packs(REVERSAL, dict(enumerate(rows)), 1)
@@ -100,11 +101,16 @@ def test_the_depths_are_those_of_the_shipped_networks(dataset):
 def test_every_way_of_training_takes_as_many_steps(depths):
     for method in zeroshot.TRAININGS:
         config = zeroshot.config_of(method, depths)
-        whole = depths * config.steps + config.joint
-        assert 0 <= zeroshot.STEPS["inverse"] - whole <= depths, method
-        assert (config.joint > 0) == (method == "joint") and config.block == 1
-    weights = [(c.image, c.cycle) for m in zeroshot.TRAININGS if (c := zeroshot.config_of(m, 4))]
-    assert weights == [(0, 0), (1, 0), (1, 0.1), (1, 1), (1, 1)]
+        whole, asked = (
+            depths * config.steps + config.joint,
+            "long" if method == "long" else "inverse",
+        )
+        assert 0 <= zeroshot.STEPS[asked] - whole <= depths, method
+        assert (config.joint > 0) == (method in zeroshot.TOGETHER) and config.block == 1
+    weights = [(c.image, c.cycle, c.answer) for m in zeroshot.TRAININGS
+               if (c := zeroshot.config_of(m, 4))]  # fmt: skip
+    assert weights == [(0, 0, 0), (1, 0, 0), (1, 0.1, 0), (1, 1, 0), (1, 1, 0), (1, 1, 0.1),
+                       (1, 1, 0.1)]  # fmt: skip
 
 
 # ---- direct -------------------------------------------------------------------------------------
@@ -117,14 +123,16 @@ def run(study, pack):
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
-@pytest.mark.parametrize("source", ["strokes", "mixed", "readable", "batch norm", "real", "digits"])
+@pytest.mark.parametrize(
+    "source", ["strokes", "mixed", "readable", "batch norm", "real", "digits", "readable + strokes"]
+)
 def test_rows_of_every_source(tiny, source):
     pack = [{"method": "joint", "source": source, "depth": depth} for depth in (1, 4)]
     rows = run(DIRECT, pack)
     assert all(in_range(row, COMMON | {"source_seconds", "image_ms"}) for row in rows)
     assert [row["values"] for row in rows] == [32 * 14 * 14, 128]
     assert len({row["train_seconds"] for row in rows}) == 1 and rows[0]["train_seconds"] > 0
-    assert (rows[0]["source_seconds"] > 0) == (source in zeroshot.COSTLY)
+    assert (rows[0]["source_seconds"] > 0) == (source.split(" + ")[0] in zeroshot.COSTLY)
     assert rows[0]["psnr"] != rows[1]["psnr"]
     assert zeroshot.trained.cache_info().misses == 1
 
