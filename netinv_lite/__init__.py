@@ -2,7 +2,17 @@
 
 from importlib import import_module
 
-from .classifiers import CNN, MLP, VGG, ResNet, ViT, load_classifier, load_judge, load_referee
+from .classifiers import (
+    CNN,
+    MLP,
+    VGG,
+    ResNet,
+    ResNet20,
+    ViT,
+    load_classifier,
+    load_judge,
+    load_referee,
+)
 from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorMatrix
 from .data import ImageData, load_data
 from .generator import Generator
@@ -21,7 +31,7 @@ _LAZY = (
     "plot", "metrics", "baselines", "descent", "dafl", "distillation", "ood", "outliers",
     "direct", "synthetic", "reconstruction", "privacy", "benchmark", "experiments", "quality",
     "front", "shortcuts", "learned", "learners", "memory", "surrogates", "zeroshot",
-    "reversal", "studies",
+    "reversal", "deep", "studies",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 from . import measure, rivals
-from .classifiers import INDEPENDENT, shipped
+from .classifiers import DEEP, INDEPENDENT, shipped
 from .data import check_name
 from .measure import Plan
 from .weights import versions, write_atomically, write_json
@@ -99,8 +99,8 @@ def where(path: str | Path, quick: bool) -> Path:
 
 
 def whole(quick: bool) -> Plan:
-    """The default plan: all shipped networks but judges and referees, or digits only."""
-    names = tuple(name for name in shipped() if not name.endswith(INDEPENDENT))
+    """The default plan: all shipped networks but judges, referees and deep ones, or digits only."""
+    names = tuple(name for name in shipped() if not name.endswith((*INDEPENDENT, DEEP)))
     return QUICK if quick else replace(Plan(), networks=names)
 
 

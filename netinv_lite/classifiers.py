@@ -109,6 +109,58 @@ class ResNet(nn.Module):
         return self.head(self.layers(x))
 
 
+class Basic(nn.Module):
+    """Two 3x3 convolutions around a short cut: y = ReLU(BN conv ReLU BN conv x + x).
+
+    Where the size or the channels change, the short cut is a 1x1 convolution of the same stride.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c_out, c_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+        self.short = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            self.short = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False),
+                                       nn.BatchNorm2d(c_out))  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.short(x))
+
+
+class ResNet20(nn.Module):
+    """The residual network of 19 convolutions and a linear layer that CIFAR-10 is measured with.
+
+    A 3x3 convolution of 16 channels, three groups of three `Basic` units of 16, 32 and 64
+    channels, the first of a group of stride 2 from the second on, and a global average.
+    x (B,C,H,W) -> logits (B,K). Source: He et al. 2016, Deep Residual Learning, section 4.2.
+    """
+
+    def __init__(self, image_shape=(3, 32, 32), num_classes=10, widths=(16, 32, 64), units=3):
+        super().__init__()
+        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        c = widths[0]
+        self.stem = nn.Sequential(nn.Conv2d(image_shape[0], c, 3, padding=1, bias=False),
+                                  nn.BatchNorm2d(c), nn.ReLU(inplace=True))  # fmt: skip
+        groups = []
+        for i, width in enumerate(widths):
+            strides = [2 if i else 1] + [1] * (units - 1)
+            groups.append(nn.Sequential(*(Basic(c if j == 0 else width, width, stride)
+                                          for j, stride in enumerate(strides))))  # fmt: skip
+            c = width
+        self.groups = nn.Sequential(*groups)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(c, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.pool(self.groups(self.stem(x))))
+
+
 class VGG(nn.Module):
     """Pairs of 3x3 convolutions, each pair before a max pooling, and a hidden layer: the referees.
 
@@ -158,8 +210,9 @@ class ViT(nn.Module):
         return self.head(self.norm(self.encoder(tokens + self.position)).mean(1))
 
 
-ARCHITECTURES = {cls.__name__: cls for cls in (CNN, MLP, ResNet, VGG, ViT)}
+ARCHITECTURES = {cls.__name__: cls for cls in (CNN, MLP, ResNet, ResNet20, VGG, ViT)}
 INDEPENDENT = ("-judge", "-referee")  # networks that are never inverted, by the end of their name
+DEEP = "-resnet20"  # the end of the name of those whose depth is the question
 
 
 def shipped() -> dict[str, dict]:

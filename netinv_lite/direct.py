@@ -117,9 +117,10 @@ class _Run:
         x = check_images(x, inverse.image_shape, inverse.input_range).to(device_of(inverse.model))
         if name == "joint" and self.step % 2:  # every other step: what comes before must hold, too
             k = int(torch.randint(1, k + 1, ()))
-        with torch.no_grad():
-            a = inverse.representations(x, k)
-        losses = _losses(inverse, x, a, config if name != "joint" else None)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=config.bfloat16):
+            with torch.no_grad():
+                a = inverse.representations(x, k)
+            losses = _losses(inverse, x, a, config if name != "joint" else None)
         total = sum(getattr(config, term) * value for term, value in losses.items())
         if not torch.isfinite(total):
             raise FloatingPointError(f"The loss of {name} is not finite at step {self.step}: lower "
@@ -179,12 +180,13 @@ def _losses(inverse: LayerwiseInverse, x: Tensor, a: list[Tensor], config) -> di
         losses["cycle"] = torch.stack(cycle).mean()
     if weights.answer:
         with torch.no_grad():
-            wanted = inverse.model(x).log_softmax(1)
-        answered = inverse.model(made).log_softmax(1)
+            wanted = inverse.model(x).float().log_softmax(1)
+        answered = inverse.model(made).float().log_softmax(1)
         losses["answer"] = F.kl_div(answered, wanted, reduction="batchmean", log_target=True)
     return losses
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """mean|a − b| in units of the mean deviation of b from its mean."""
+    a, b = a.float(), b.float()
     return F.l1_loss(a, b) / (b - b.mean()).abs().mean().clamp_min(1e-6)

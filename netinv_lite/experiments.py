@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from .classifiers import shipped
+from .classifiers import DEEP, shipped
 from .inversion import invert
 from .quality import load_network, wanted
 from .together import invert_together
@@ -164,8 +164,9 @@ def key(settings: dict) -> str:
 
 def _weights(settings: dict) -> str:
     """A hash of the shipped networks of the run's data set: other networks, another result."""
-    dataset = str(settings.get("dataset"))
-    used = sorted(r["sha256"] for n, r in shipped().items() if n.split("-")[0] == dataset)
+    dataset, deep = str(settings.get("dataset")), settings.get("network") == DEEP
+    used = sorted(r["sha256"] for n, r in shipped().items() if n.split("-")[0] == dataset
+                  and (deep or not n.endswith(DEEP)))  # fmt: skip
     return hashlib.sha256("".join(used).encode()).hexdigest()[:8]
 
 

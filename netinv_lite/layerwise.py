@@ -28,7 +28,8 @@ class DirectConfig:
     makes of that image, at every block) and `answer` (its probabilities, in nats), and then all
     together for `joint` steps without the first, from the last depth and a random one in turn.
     `width` is that of an inverse's hidden channels, `source` one of `synthetic.KINDS` or "mixed",
-    to learn on where no data are given.
+    to learn on where no data are given. `bfloat16` lets torch train in 16 bits: up to twice as
+    fast where the processor knows them, and slower where it does not.
     """
 
     steps: int = 300
@@ -41,6 +42,7 @@ class DirectConfig:
     cycle: float = 1.0
     answer: float = 0.0
     source: str = "mixed"
+    bfloat16: bool = False
 
     def __post_init__(self):
         check_whole(self, steps=1, joint=0, batch_size=2, width=1)

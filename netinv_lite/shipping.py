@@ -41,6 +41,8 @@ RECIPES = {
                        FitConfig(18, shift=2, flip=True, eps=1.0)),
     "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(12, shift=4, flip=True)),
     "cifar10-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(12, shift=3, flip=True)),
+    "cifar10-resnet20": ("ResNet20", {}, 0,
+                         FitConfig(32, shift=4, flip=True, bfloat16=True)),
 }  # fmt: skip
 TEST_SETS = {
     "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",

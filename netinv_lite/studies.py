@@ -11,6 +11,7 @@ import torch
 
 from .classifiers import CNN, load_classifier
 from .data import load_data
+from .deep import STUDY as DEEP
 from .detection import LONGER_STUDY
 from .detection import STUDY as DETECTION
 from .distillation import distill, teach
@@ -249,5 +250,6 @@ EXPERIMENTS = {e.name: e for e in (
     CONFUSIONS,
     MEMORY,
     DIRECT,
+    DEEP,
     REVERSAL,
 )}  # fmt: skip

@@ -24,27 +24,27 @@ DRAWN = (*synthetic.KINDS, "mixed")
 COSTLY = (*PRESETS, "batch norm")  # what takes a training or a search of its own
 
 
-def surrogate(kind: str, dataset: str, seed: int) -> tuple[Source, float]:
+def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[Source, float]:
     """A source of images, and the seconds of the processor that it took to make.
 
     kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions of
-    the shipped classifier; "batch norm", its DeepInversion images; "real", its training images,
-    which a dataless attack lacks; a data set, for that one's, in the size and channels asked; or
-    several of these, "typical + strokes", in equal parts.
+    the shipped classifier `dataset` + `network`; "batch norm", its DeepInversion images; "real",
+    its training images, which a dataless attack lacks; a data set, for that one's, in the size and
+    channels asked; or several of these, "typical + strokes", in equal parts.
     """
     if " + " in kind:
         sources, seconds = zip(
             *(surrogate(k, dataset, seed) for k in kind.split(" + ")), strict=True
         )
         return synthetic.mixture(*sources), sum(seconds)
-    classifier = load_classifier(dataset)
+    classifier = load_classifier(dataset + network)
     if kind in DRAWN:
         return synthetic.source(kind, classifier.image_shape, classifier.input_range), 0.0
     if kind in PRESETS:
-        inversions, seconds = generators(dataset, seed, kind)
+        inversions, seconds = generators(dataset, seed, kind, network)
         return synthetic.inverted(inversions), seconds  # a new one: it takes them in turn
     if kind == "batch norm":
-        images, seconds = deep_inverted(dataset, seed)
+        images, seconds = deep_inverted(dataset, seed, network)
         return synthetic.of(images), seconds
     check_name(kind, (*DRAWN, *COSTLY, "real", *CLASSES), "source")
     images, _ = pictures(dataset if kind == "real" else kind)
@@ -52,17 +52,19 @@ def surrogate(kind: str, dataset: str, seed: int) -> tuple[Source, float]:
 
 
 @lru_cache(maxsize=2)
-def generators(dataset: str, seed: int, preset: str) -> tuple[list[Inversion], float]:
+def generators(
+    dataset: str, seed: int, preset: str, network: str = ""
+) -> tuple[list[Inversion], float]:
     """Inversions of the shipped classifier, and the seconds they took."""
     start = process_time()
     seeds = range(GENERATORS * seed, GENERATORS * (seed + 1))
-    return [inverted(dataset, s, preset=preset) for s in seeds], process_time() - start
+    return [inverted(dataset, s, network, preset=preset) for s in seeds], process_time() - start
 
 
 @lru_cache(maxsize=2)
-def deep_inverted(dataset: str, seed: int) -> tuple[Tensor, float]:
+def deep_inverted(dataset: str, seed: int, network: str = "") -> tuple[Tensor, float]:
     """Images (N,C,H,W) with the classifier's batch-norm statistics, and the seconds they took."""
-    start, classifier = process_time(), load_classifier(dataset)
+    start, classifier = process_time(), load_classifier(dataset + network)
     images, _ = pixel_descent(classifier, seed=seed, device="cpu", progress=False).sample(PER_CLASS)
     return images, process_time() - start
 

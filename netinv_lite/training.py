@@ -25,7 +25,11 @@ from .weights import read_tensors, split, write_tensors
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How `fit` trains. `shift` is in pixels, `rotate` in degrees, `eps` an L2 radius."""
+    """How `fit` trains. `shift` is in pixels, `rotate` in degrees, `eps` an L2 radius.
+
+    `bfloat16` lets torch compute convolutions and products in 16 bits: about three times as fast
+    where the processor knows them, and slower where it does not.
+    """
 
     epochs: int = 6
     batch_size: int = 128
@@ -37,6 +41,7 @@ class FitConfig:
     flip: bool = False
     eps: float = 0.0  # > 0: adversarial training, in units of the input range
     attack_steps: int = 2
+    bfloat16: bool = False
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 2:
@@ -196,8 +201,9 @@ class _Run:
                 x = pgd(self.model, x, y, eps=config.eps, steps=config.attack_steps,
                         input_range=data.input_range)  # fmt: skip
                 self.model.train()
-            logits = self.model(x)
-            loss = F.cross_entropy(logits, y)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+                logits = self.model(x)
+            loss = F.cross_entropy(logits.float(), y)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"The loss is {loss.item()} in epoch {self.epoch}: lower lr={config.lr}."

@@ -7,6 +7,7 @@ from torch import nn
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot
+from netinv_lite import deep
 from netinv_lite.blocks import chain, split
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -17,7 +18,7 @@ def features(model, x):
         return nil.metrics.features(model, x)
 
 
-@pytest.mark.parametrize("architecture", [nil.CNN, nil.MLP, nil.ResNet, nil.VGG])
+@pytest.mark.parametrize("architecture", [nil.CNN, nil.MLP, nil.ResNet, nil.ResNet20, nil.VGG])
 def test_the_chain_ends_at_the_penultimate_features(architecture):
     model = seeded(architecture, GREY, 10).eval()
     before, x = snapshot(model), torch.rand(3, *GREY)
@@ -43,6 +44,16 @@ def test_residual_units_are_blocks_and_stay_whole(name):
     assert torch.allclose(a, features(model, x), atol=1e-4)
     deepest = max(sum(isinstance(m, nn.Conv2d) for m in b.module.modules()) for b in blocks)
     assert len(blocks) >= 10 and deepest <= 6  # one unit, with squeeze and excitation at most
+
+
+def test_the_deep_network_has_nineteen_convolutions_in_ten_blocks():
+    model = nil.ResNet20()
+    blocks = split(model, COLOUR, "groups")
+    on_the_way = [sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)
+                      for m in b.module.modules()) for b in blocks]  # fmt: skip
+    assert on_the_way == [1] + 9 * [2] and blocks[-1].shape == (64, 8, 8)
+    assert len(split(model, COLOUR)) == deep.BLOCKS == 12
+    assert sum(p.numel() for p in model.parameters()) < 300_000
 
 
 def test_a_cut_by_name_ends_there():

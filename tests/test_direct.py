@@ -61,6 +61,15 @@ def test_terms_of_weight_zero_are_not_computed(terms):
     assert set(inverse.history["block 2"][0]) == {"block", "image", "cycle"} - set(terms)
 
 
+def test_in_sixteen_bits_it_learns_nearly_the_same():
+    config, reports = replace(QUICK, steps=60, joint=30, batch_size=16, answer=0.1), []
+    for bits in (False, True):
+        inverse = train(config=replace(config, bfloat16=bits))
+        assert all(p.dtype == torch.float32 for p in inverse.parameters())
+        reports.append(inverse.report(n=64)["psnr"])
+    assert (reports[0] - reports[1]).abs().max() < 1.5 and not (reports[0] == reports[1]).any()
+
+
 def test_answers_are_asked_for_where_they_weigh():
     model, config, differ = tiny_cnn(), replace(QUICK, steps=40, joint=40, lr=5e-3), {}
     last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]

@@ -36,6 +36,14 @@ def test_fit_lowers_the_loss_and_learns(make):
     assert not model.training and model.input_range == (-1, 1)
 
 
+def test_in_sixteen_bits_it_learns_too_and_its_weights_stay_in_thirty_two():
+    model, other = cnn(), cnn()
+    history = run(model, replace(BRIEF, epochs=10, bfloat16=True))
+    assert history != run(other, replace(BRIEF, epochs=10))
+    assert accuracy(model, DATA.x_test, DATA.y_test) > 0.9
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
 def test_the_same_seed_gives_the_same_weights():
     models = [cnn() for _ in range(3)]
     histories = [run(m, seed=s) for m, s in zip(models, (1, 1, 2), strict=True)]
