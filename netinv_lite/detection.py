@@ -181,11 +181,11 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 
 
 def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    """The loop with more epochs, so more rounds of exclusion; and two rivals without inversion."""
-    kinds = ("inverted", "untrained", "synthetic")
-    return [{"dataset": d, "seed": s, "garbage": g, "score": "garbage", "outside": o,
-             "epochs": LONGER}
-            for d, s, g, o in product(sets, seeds, kinds, OUTSIDE) if o != d]  # fmt: skip
+    """The loop with more epochs, so more rounds of exclusion; two rivals; a plain network as long."""
+    kinds = [("none", score) for score in NAMES]
+    kinds += product(("synthetic", "untrained", "inverted"), ("garbage",))
+    return [{"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o, "epochs": LONGER}
+            for d, s, (g, score), o in product(sets, seeds, kinds, OUTSIDE) if o != d]  # fmt: skip
 
 
 STUDY = Experiment("detection", "Does what inversion finds make a detector, and a better one?",
