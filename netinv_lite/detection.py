@@ -181,7 +181,7 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 
 
 def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    """The loop with more epochs, so more rounds of exclusion; two rivals; a plain network as long."""
+    """The loop with more epochs, so more rounds of exclusion; two rivals; a plain network."""
     kinds = [("none", score) for score in NAMES]
     kinds += product(("synthetic", "untrained", "inverted"), ("garbage",))
     return [{"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o, "epochs": LONGER}
