@@ -111,8 +111,9 @@ class _Run:
         inverse.eval()
         if name != "joint":
             inverse.inverses[k - 1].train()
+        lr = config.joint_lr if name == "joint" else config.lr
         for group in self.adam.param_groups:
-            group["lr"] = config.lr * one_cycle((self.step + 0.5) / steps)
+            group["lr"] = lr * one_cycle((self.step + 0.5) / steps)
         x = self.draw(config.batch_size)
         x = check_images(x, inverse.image_shape, inverse.input_range).to(device_of(inverse.model))
         if name == "joint" and self.step % 2:  # every other step: what comes before must hold, too
@@ -124,7 +125,7 @@ class _Run:
         total = sum(getattr(config, term) * value for term, value in losses.items())
         if not torch.isfinite(total):
             raise FloatingPointError(f"The loss of {name} is not finite at step {self.step}: lower "
-                                     f"lr={config.lr}.")  # fmt: skip
+                                     f"the learning rate, {lr:g}.")  # fmt: skip
         self.adam.zero_grad(set_to_none=True)
         total.backward(inputs=self.weights)
         self.adam.step()
@@ -164,7 +165,7 @@ def _losses(inverse: LayerwiseInverse, x: Tensor, a: list[Tensor], config) -> di
     """The terms of non-zero weight; `config` is None in the joint stage, which has no `block`."""
     k, weights, losses = len(a), config or inverse.config, {}
     blockwise = config is not None and config.block > 0
-    # The first inverse arrives at the image, through the tanh: its block and its image are one.
+    # The first inverse arrives at the image, cut to its range: its block and its image are one.
     if weights.image or weights.cycle or weights.answer or (blockwise and k == 1):
         made = inverse(a[-1], k)
     if blockwise:

@@ -26,7 +26,8 @@ class DirectConfig:
     Each block's inverse is trained for `steps`, with the weights `block` (the representation
     before it), `image` (the image that the inverses so far arrive at), `cycle` (what the model
     makes of that image, at every block) and `answer` (its probabilities, in nats), and then all
-    together for `joint` steps without the first, from the last depth and a random one in turn.
+    together for `joint` steps without the first, from the last depth and a random one in turn,
+    at a rate, `joint_lr`, that should be lower the more blocks there are.
     `width` is that of an inverse's hidden channels, `source` one of `synthetic.KINDS` or "mixed",
     to learn on where no data are given. `bfloat16` lets torch train in 16 bits: up to twice as
     fast where the processor knows them, and slower where it does not.
@@ -36,6 +37,7 @@ class DirectConfig:
     joint: int = 300
     batch_size: int = 64
     lr: float = 2e-3
+    joint_lr: float = 1e-3
     width: int = 64
     block: float = 1.0
     image: float = 1.0
@@ -47,7 +49,7 @@ class DirectConfig:
     def __post_init__(self):
         check_whole(self, steps=1, joint=0, batch_size=2, width=1)
         check_finite(self, "block", "image", "cycle", "answer")
-        check_positive(self, "lr")
+        check_positive(self, "lr", "joint_lr")
         if not (self.block or self.image or self.cycle or self.answer):
             raise ValueError("One of the weights block, image, cycle and answer must be positive.")
 
@@ -89,7 +91,10 @@ class LayerwiseInverse(nn.Module):
         for inverse in self.inverses[:k][::-1]:
             a = inverse(a)
         low, high = self.input_range
-        return low + (high - low) / 2 * (1 + torch.tanh(a))
+        x = low + (high - low) / 2 * (1 + a)
+        # Cut to the range, with the gradient of what is not cut: where a tanh is saturated
+        # nothing is learned any more, and one bold step turns all images black for good.
+        return x.clamp(low, high).detach() + (x - x.detach())
 
     def representations(self, images: Tensor, depth: int | None = None) -> list[Tensor]:
         """a_1 … a_K of images (B,C,H,W), or up to block `depth`."""

@@ -43,6 +43,16 @@ def test_images_come_back_in_range_and_shape():
     assert inverse.shape == tuple(representation(inverse, x).shape[1:])
 
 
+def test_what_leaves_the_range_is_cut_and_can_still_come_back():
+    inverse = train()
+    list(inverse.inverses[0].parameters())[-1].data.fill_(-50.0)
+    a = representation(inverse, torch.rand(2, *SHAPE)).requires_grad_()
+    made = inverse(a)
+    assert (made == -1).all(), "far below the range everywhere"
+    made.sum().backward()
+    assert (a.grad != 0).any(), "as by a tanh, nothing would be learned any more"
+
+
 def test_the_model_is_left_alone_and_shared_not_copied():
     model = tiny_cnn()
     model.train()
