@@ -14,7 +14,8 @@ from .quality import real_images
 from .surrogates import surrogate
 from .zeroshot import PER_CLASS, returned, scores
 
-SETTINGS = DirectConfig(steps=60, joint=1200, batch_size=32, width=32, answer=0.1, bfloat16=True)
+SETTINGS = DirectConfig(steps=500, joint=500, batch_size=32, joint_lr=3e-4, width=32, answer=0.3,
+                        bfloat16=True)  # fmt: skip
 BLOCKS = 12  # the first convolution, nine units of two, the pooling, and its flattening
 SOURCES = ("mixed", "typical", "typical + mixed", "batch norm", "svhn", "real")
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .inverses import inverse_of
-from .layerwise import DirectConfig, LayerwiseInverse, blocks_of
+from .layerwise import DirectConfig, LayerwiseInverse, blocks_of, into_range
 from .probe import (
     check_images,
     device_of,
@@ -27,7 +27,7 @@ from .training import one_cycle
 from .weights import read_tensors, write_tensors
 from .weights import split as part
 
-__all__ = ["DirectConfig", "LayerwiseInverse", "inverse_of", "invert_layers"]
+__all__ = ["DirectConfig", "LayerwiseInverse", "into_range", "inverse_of", "invert_layers"]
 
 
 def invert_layers(

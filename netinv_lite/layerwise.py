@@ -37,7 +37,7 @@ class DirectConfig:
     joint: int = 300
     batch_size: int = 64
     lr: float = 2e-3
-    joint_lr: float = 1e-3
+    joint_lr: float = 2e-3
     width: int = 64
     block: float = 1.0
     image: float = 1.0
@@ -91,10 +91,7 @@ class LayerwiseInverse(nn.Module):
         for inverse in self.inverses[:k][::-1]:
             a = inverse(a)
         low, high = self.input_range
-        x = low + (high - low) / 2 * (1 + a)
-        # Cut to the range, with the gradient of what is not cut: where a tanh is saturated
-        # nothing is learned any more, and one bold step turns all images black for good.
-        return x.clamp(low, high).detach() + (x - x.detach())
+        return into_range(low + (high - low) / 2 * (1 + a), low, high)
 
     def representations(self, images: Tensor, depth: int | None = None) -> list[Tensor]:
         """a_1 … a_K of images (B,C,H,W), or up to block `depth`."""
@@ -165,6 +162,27 @@ class LayerwiseInverse(nn.Module):
         inverse.inverses.load_state_dict(part(tensors, "inverses"))
         inverse.history = about["history"]
         return inverse.to(device_of(model)).eval()
+
+
+def into_range(x: Tensor, low: float, high: float) -> Tensor:
+    """x cut to [low, high]; outside, of its gradient only what leads back in.
+
+    A saturated tanh has no gradient at all, and one bold step can turn all images black for good;
+    with the gradient of what is not cut, x would drift ever farther out.
+    """
+    return _Cut.apply(x, low, high)
+
+
+class _Cut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, low, high):
+        ctx.save_for_backward((x > high).to(torch.int8) - (x < low).to(torch.int8))
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, g):
+        (side,) = ctx.saved_tensors  # a step goes against the gradient
+        return g * (g * side >= 0), None, None
 
 
 def blocks_of(model: nn.Module, cut, image_shape) -> list[Block]:

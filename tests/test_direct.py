@@ -43,14 +43,24 @@ def test_images_come_back_in_range_and_shape():
     assert inverse.shape == tuple(representation(inverse, x).shape[1:])
 
 
-def test_what_leaves_the_range_is_cut_and_can_still_come_back():
+def test_what_leaves_the_range_is_cut_and_can_only_come_back():
     inverse = train()
     list(inverse.inverses[0].parameters())[-1].data.fill_(-50.0)
     a = representation(inverse, torch.rand(2, *SHAPE)).requires_grad_()
     made = inverse(a)
     assert (made == -1).all(), "far below the range everywhere"
-    made.sum().backward()
-    assert (a.grad != 0).any(), "as by a tanh, nothing would be learned any more"
+    (back,) = torch.autograd.grad(-made.sum(), a)
+    assert (back != 0).any(), "as by a tanh, nothing would be learned any more"
+    (out,) = torch.autograd.grad(inverse(a).sum(), a)
+    assert (out == 0).all(), "it would drift ever farther out"
+
+
+def test_into_range_in_closed_form():
+    x = torch.tensor([-2.0, -1.0, 0.5, 3.0], requires_grad=True)
+    assert direct.into_range(x, -1, 1).tolist() == [-1, -1, 0.5, 1]
+    for sign, passes in ((1, [0, 1, 1, 1]), (-1, [-1, -1, -1, 0])):  # a step goes against it
+        (g,) = torch.autograd.grad((sign * direct.into_range(x, -1, 1)).sum(), x)
+        assert g.tolist() == passes
 
 
 def test_the_model_is_left_alone_and_shared_not_copied():
