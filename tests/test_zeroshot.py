@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import netinv_lite as nil
-from netinv_lite import reversal, surrogates, zeroshot
+from netinv_lite import deep, experiments, reversal, surrogates, zeroshot
 from netinv_lite.blocks import split
 from netinv_lite.data import CLASSES
 from netinv_lite.experiments import _packs, attempt
 from netinv_lite.losses import total_variation
 from netinv_lite.studies import EXPERIMENTS
 
-DIRECT, REVERSAL = EXPERIMENTS["direct"], EXPERIMENTS["reversal"]
+DIRECT, REVERSAL, DEEP = (EXPERIMENTS[name] for name in ("direct", "reversal", "deep"))
 COMMON = {"psnr", "ssim", "cycle", "agreement", "judge", "values", "train_seconds"}
 CACHES = (zeroshot.trained, reversal.trained, surrogates.generators, surrogates.deep_inverted,
           surrogates.pictures)  # fmt: skip
@@ -212,6 +212,35 @@ def test_one_thing_is_changed_of_a_network():
     assert [n.replace("LeakyReLU", "ReLU") for n in layers["CNN"]] == layers["ReLU"]
     assert [n for n in layers["max pooling"] if n != "MaxPool2d"] == layers["CNN"]
     assert layers["max pooling"].count("MaxPool2d") == 3 and "LeakyReLU" not in layers["ReLU"]
+
+
+# ---- deep ---------------------------------------------------------------------------------------
+
+
+def test_rows_of_the_deep_network(monkeypatch):
+    x = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    monkeypatch.setattr(deep, "real_images", lambda *_: (x, None))
+    tiny = nil.direct.DirectConfig(steps=1, joint=1, batch_size=2, width=4, answer=0.1)
+    monkeypatch.setattr(deep, "SETTINGS", tiny)
+    deep.trained.cache_clear()
+    pack = [r for r in DEEP.settings(("cifar10",), (0,)) if r["source"] == "mixed"]
+    assert [r["depth"] for r in pack] == list(range(1, 13)) and DEEP.shared(pack[0])[2] == "mixed"
+    rows = attempt(DEEP, [pack[0], pack[9], pack[11]])
+    assert not [row["error"] for row in rows if row["error"]]
+    assert all(in_range(row, COMMON | {"source_seconds", "image_ms"}) for row in rows)
+    assert [(row["convolutions"], row["values"]) for row in rows] == [
+        (1, 16384),
+        (19, 4096),
+        (19, 64),
+    ]
+    assert deep.trained.cache_info().misses == 1
+    deep.trained.cache_clear()
+
+
+def test_a_deep_network_is_of_no_account_to_rows_that_do_not_use_it():
+    of = experiments._weights
+    assert of({"dataset": "cifar10"}) == of({"dataset": "cifar10", "network": "-robust"})
+    assert of({"dataset": "cifar10", "network": "-resnet20"}) != of({"dataset": "cifar10"})
 
 
 def test_unknown_names_are_refused(tiny):
