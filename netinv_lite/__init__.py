@@ -2,17 +2,8 @@
 
 from importlib import import_module
 
-from .classifiers import (
-    CNN,
-    MLP,
-    VGG,
-    ResNet,
-    ResNet20,
-    ViT,
-    load_classifier,
-    load_judge,
-    load_referee,
-)
+from .architectures import CNN, MLP, VGG, ResNet, ResNet20, ViT
+from .classifiers import load_classifier, load_judge, load_referee
 from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorMatrix
 from .data import ImageData, load_data
 from .generator import Generator

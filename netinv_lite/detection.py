@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from . import metrics, ood
-from .classifiers import CNN
+from .architectures import CNN
 from .data import ImageData, load_data
 from .experiments import Experiment
 from .outliers import NAMES, Baselines, Pixels, separation

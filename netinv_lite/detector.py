@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from . import metrics
-from .classifiers import CNN
+from .architectures import CNN
 from .data import check_name
 from .weights import read_tensors, write_tensors
 

@@ -27,10 +27,10 @@ class DirectConfig:
     before it), `image` (the image that the inverses so far arrive at), `cycle` (what the model
     makes of that image, at every block) and `answer` (its probabilities, in nats), and then all
     together for `joint` steps without the first, from the last depth and a random one in turn,
-    at a rate, `joint_lr`, that should be lower the more blocks there are.
+    at the learning rate `joint_lr`.
     `width` is that of an inverse's hidden channels, `source` one of `synthetic.KINDS` or "mixed",
-    to learn on where no data are given. `bfloat16` lets torch train in 16 bits: up to twice as
-    fast where the processor knows them, and slower where it does not.
+    to learn on where no data are given. `bfloat16` lets torch train in 16 bits: faster
+    where the processor knows them, and slower where it does not.
     """
 
     steps: int = 300

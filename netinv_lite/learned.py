@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import metrics
-from .classifiers import ARCHITECTURES, load_classifier
+from .architectures import ARCHITECTURES
+from .classifiers import load_classifier
 from .data import ImageData, load_data
 from .experiments import Experiment
 from .probe import final_linear, seeded

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .classifiers import ViT
+from .architectures import ViT
 from .data import ImageData, check_name, load_data
 from .probe import seeded
 from .training import accuracy

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .classifiers import CNN
+from .architectures import CNN
 from .data import ImageData, check_finite, check_name, check_positive, check_whole
 from .detector import SCORES, Detector, score
 from .inversion import invert, untrained

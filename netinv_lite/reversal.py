@@ -10,7 +10,8 @@ from time import process_time
 
 from torch import nn
 
-from .classifiers import CNN, MLP, load_classifier
+from .architectures import CNN, MLP
+from .classifiers import load_classifier
 from .data import check_name, load_data
 from .direct import invert_layers
 from .experiments import Experiment

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from .classifiers import ARCHITECTURES, load_classifier, save_classifier
+from .architectures import ARCHITECTURES
+from .classifiers import load_classifier, save_classifier
 from .data import check_name, load_data
 from .training import FitConfig, accuracy, fit
 from .weights import versions

@@ -9,7 +9,8 @@ from time import process_time
 
 import torch
 
-from .classifiers import CNN, load_classifier
+from .architectures import CNN
+from .classifiers import load_classifier
 from .data import load_data
 from .deep import STUDY as DEEP
 from .detection import LONGER_STUDY

@@ -24,6 +24,11 @@ DRAWN = (*synthetic.KINDS, "mixed")
 COSTLY = (*PRESETS, "batch norm")  # what takes a training or a search of its own
 
 
+def costly(kind: str) -> bool:
+    """Whether a `surrogate`, or a part of it, takes a training or a search of its own."""
+    return any(part in COSTLY for part in kind.split(" + "))
+
+
 def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[Source, float]:
     """A source of images, and the seconds of the processor that it took to make.
 
@@ -33,10 +38,8 @@ def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[So
     channels asked; or several of these, "typical + strokes", in equal parts.
     """
     if " + " in kind:
-        sources, seconds = zip(
-            *(surrogate(k, dataset, seed) for k in kind.split(" + ")), strict=True
-        )
-        return synthetic.mixture(*sources), sum(seconds)
+        parts = [surrogate(part, dataset, seed, network) for part in kind.split(" + ")]
+        return synthetic.mixture(*(s for s, _ in parts)), sum(seconds for _, seconds in parts)
     classifier = load_classifier(dataset + network)
     if kind in DRAWN:
         return synthetic.source(kind, classifier.image_shape, classifier.input_range), 0.0

@@ -27,8 +27,8 @@ from .weights import read_tensors, split, write_tensors
 class FitConfig:
     """How `fit` trains. `shift` is in pixels, `rotate` in degrees, `eps` an L2 radius.
 
-    `bfloat16` lets torch compute convolutions and products in 16 bits: about three times as fast
-    where the processor knows them, and slower where it does not.
+    `bfloat16` lets torch compute convolutions and products in 16 bits: faster where
+    the processor knows them, and slower where it does not.
     """
 
     epochs: int = 6

@@ -18,7 +18,7 @@ from .layerwise import blocks_of, compared
 from .losses import total_variation
 from .probe import frozen, seeded, signature
 from .quality import real_images
-from .surrogates import COSTLY, pictures, surrogate
+from .surrogates import costly, pictures, surrogate
 
 PER_CLASS = 50  # real images of each class, none of them in a training set, that have to come back
 SIZE = {"batch_size": 32, "width": 24}
@@ -179,7 +179,7 @@ LONG = ("typical", "typical + strokes", "strokes", "real")
 
 def shared(s: dict) -> tuple:
     """The inverses of all depths are trained at once, after the images they learn on."""
-    method = "all" if s["source"].split(" + ")[0] in COSTLY else s["method"]
+    method = "all" if costly(s["source"]) else s["method"]
     return s["dataset"], s["seed"], s["source"], method
 
 

@@ -78,8 +78,9 @@ def test_a_training_goes_to_one_worker():
     for pack in packs:
         methods = len({row["method"] for row in pack})
         assert len({(row["source"], row["seed"]) for row in pack}) == 1
-        costly = pack[0]["source"].split(" + ")[0] in zeroshot.COSTLY
-        assert methods == 1 or costly, "generators are trained once for all losses"
+        assert methods == 1 or surrogates.costly(pack[0]["source"]), (
+            "generators are trained once for all losses"
+        )
     homes = Counter((p[0]["source"], p[0]["seed"]) for p in packs)
     assert homes["typical", 0] == homes["typical + strokes", 0] == homes["batch norm", 1] == 1
     assert homes["strokes", 0] == len(zeroshot.TRAININGS)
@@ -101,11 +102,9 @@ def test_the_depths_are_those_of_the_shipped_networks(dataset):
 def test_every_way_of_training_takes_as_many_steps(depths):
     for method in zeroshot.TRAININGS:
         config = zeroshot.config_of(method, depths)
-        whole, asked = (
-            depths * config.steps + config.joint,
-            "long" if method == "long" else "inverse",
-        )
-        assert 0 <= zeroshot.STEPS[asked] - whole <= depths, method
+        whole = depths * config.steps + config.joint
+        asked = zeroshot.STEPS["long" if method == "long" else "inverse"]
+        assert 0 <= asked - whole <= depths, method
         assert (config.joint > 0) == (method in zeroshot.TOGETHER) and config.block == 1
     weights = [(c.image, c.cycle, c.answer) for m in zeroshot.TRAININGS
                if (c := zeroshot.config_of(m, 4))]  # fmt: skip
@@ -132,7 +131,7 @@ def test_rows_of_every_source(tiny, source):
     assert all(in_range(row, COMMON | {"source_seconds", "image_ms"}) for row in rows)
     assert [row["values"] for row in rows] == [32 * 14 * 14, 128]
     assert len({row["train_seconds"] for row in rows}) == 1 and rows[0]["train_seconds"] > 0
-    assert (rows[0]["source_seconds"] > 0) == (source.split(" + ")[0] in zeroshot.COSTLY)
+    assert (rows[0]["source_seconds"] > 0) == surrogates.costly(source)
     assert rows[0]["psnr"] != rows[1]["psnr"]
     assert zeroshot.trained.cache_info().misses == 1
 
@@ -228,13 +227,28 @@ def test_rows_of_the_deep_network(monkeypatch):
     rows = attempt(DEEP, [pack[0], pack[9], pack[11]])
     assert not [row["error"] for row in rows if row["error"]]
     assert all(in_range(row, COMMON | {"source_seconds", "image_ms"}) for row in rows)
-    assert [(row["convolutions"], row["values"]) for row in rows] == [
-        (1, 16384),
-        (19, 4096),
-        (19, 64),
-    ]
+    assert [row["convolutions"] for row in rows] == [1, 19, 19]
+    assert [row["values"] for row in rows] == [16384, 4096, 64]
     assert deep.trained.cache_info().misses == 1
     deep.trained.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["typical", "batch norm", "strokes + typical"])
+def test_a_source_is_of_the_network_that_is_asked(kind, monkeypatch):
+    asked, load = set(), surrogates.load_classifier
+
+    def noted(name, *args, **_):
+        asked.add(name if args == () else name + args[1])
+        if args == ():
+            return load(name)
+        raise InterruptedError
+
+    monkeypatch.setattr(surrogates, "load_classifier", noted)
+    monkeypatch.setattr(surrogates, "inverted", noted)
+    monkeypatch.setattr(surrogates, "pixel_descent", lambda *_, **settings: noted("", "", ""))
+    with pytest.raises(InterruptedError):
+        surrogates.surrogate(kind, "cifar10", 0, "-resnet20")
+    assert asked - {""} == {"cifar10-resnet20"}
 
 
 def test_a_deep_network_is_of_no_account_to_rows_that_do_not_use_it():
