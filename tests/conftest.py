@@ -1,6 +1,16 @@
-"""How `-n 2 --dist loadfile` shares the tests: a file to a worker, but each chapter by itself."""
+"""The same random numbers for every test; and how `-n 2` shares the chapters.
+
+`--dist loadfile` gives a file to a worker, but here each chapter goes by itself.
+"""
 
 import pytest
+import torch
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Every test draws the same numbers, whichever others ran before it, or if none did."""
+    torch.manual_seed(0)
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook under `-p no:xdist`
