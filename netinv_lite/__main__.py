@@ -1,4 +1,4 @@
-"""The command line: python -m netinv_lite invert | fit | experiment | benchmark | weights."""
+"""The command line: python -m netinv_lite invert, direct, fit, experiment, benchmark, weights."""
 
 from __future__ import annotations
 

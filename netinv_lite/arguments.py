@@ -9,6 +9,7 @@ from dataclasses import fields
 from .benchmark import KINDS
 from .conditioning import SCHEMES
 from .data import check_name
+from .layerwise import DirectConfig
 from .losses import InversionLoss
 from .presets import PRESETS, InversionConfig
 
@@ -25,9 +26,24 @@ CONFIG_HELP = {
     "scale": "s in v = softmax(s N(0,I)): small is soft, large is one-hot",
     "start": "brightness of the first images, 0 to 1 (default: mid-grey, or 0.02 by the preset)",
 }
+DIRECT_HELP = {
+    "steps": "training steps of each block",
+    "joint": "steps of all blocks together",
+    "batch_size": "images in a step",
+    "lr": "learning rate",
+    "joint_lr": "learning rate of all together",
+    "width": "hidden channels of an inverse",
+    "block": "weight of the representation before each block",
+    "image": "weight of the image",
+    "cycle": "weight of what the network makes of that image",
+    "answer": "weight of what it answers to that image",
+    "source": "images to learn on: noise, strokes, fractal, leaves or mixed",
+    "bfloat16": "train in 16 bits",
+}
 EXAMPLES = f"""examples:
   {PROGRAM} invert mnist --out grid.png --save g.safetensors
   {PROGRAM} invert --model mymodels:small_cnn --weights w.safetensors --shape 3x32x32
+  {PROGRAM} direct mnist --save inverse.safetensors
   {PROGRAM} fit mnist --robust
   {PROGRAM} experiment losses --datasets digits --jobs 2
   {PROGRAM} benchmark --quick
@@ -71,7 +87,7 @@ def _parser() -> tuple[_Parser, list[str]]:
     ), formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--version", action="store_true", help="print versions and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for build in (_invert, _fit, _experiment, _benchmark, _weights):
+    for build in (_invert, _direct, _fit, _experiment, _benchmark, _weights):
         build(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show where an error arose")
@@ -147,6 +163,49 @@ def _inversion(group) -> None:
     seed("--seed", type=int, metavar="N", help="seed of the generator (default: 0)")
     seed("--seeds", type=int, nargs="+", metavar="N",
          help="several generators, each a column of the picture")  # fmt: skip
+
+
+_DIRECT_EXAMPLE = f"""mnist --cut hidden --save inverse.safetensors
+  {PROGRAM} direct --torchvision resnet50 --cut layer3.1 --batch-size 64 --steps 3000 \\
+      --joint 10000 --bfloat16 --save inverse.safetensors
+
+With --estimate nothing is trained: it says what that would take. A run stopped by Ctrl-C goes on
+when the same command is given again."""
+
+
+def _direct(commands) -> None:
+    p = _command(commands, "direct", "learn to go back, in one pass, from a layer to the image",
+                 _DIRECT_EXAMPLE)  # fmt: skip
+    network = p.add_argument_group("the network").add_argument
+    network("name", nargs="?", metavar="NAME", help="a shipped network (see `weights`)")
+    network("--torchvision", metavar="NAME",
+            help="one of torchvision's, with its own weights, downloaded once")  # fmt: skip
+    network("--model", metavar="PACKAGE.MODULE:FUNCTION",
+            help="one of your own: a function without arguments that returns it")  # fmt: skip
+    network("--weights", metavar="FILE", help="its state dict, a .safetensors file")
+    network("--shape", type=_shape, metavar="CxHxW", help="its image shape, for example 3x32x32")
+    network("--input-range", type=_range, metavar="LOW,HIGH",
+            help="range of its pixels (default: the network's own, else 0,1)")  # fmt: skip
+    network(
+        "--cut",
+        metavar="MODULE",
+        help="from whose output to go back (default: what enters the last linear layer)",
+    )
+    add = p.add_argument_group("the inverse").add_argument
+    for f in fields(DirectConfig):
+        option, said = f"--{f.name.replace('_', '-')}", DIRECT_HELP[f.name]
+        if type(f.default) is bool:
+            add(option, action="store_true", default=None, help=said)
+            continue
+        kind, metavar = {int: (int, "N"), float: (float, "X"), str: (str, "KIND")}[type(f.default)]
+        add(option, type=kind, metavar=metavar, help=f"{said} (default: {f.default})")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 … (default: auto)")
+    add("--seed", type=int, default=0, metavar="N", help="default: 0")
+    result = p.add_argument_group("the result").add_argument
+    result("--save", metavar="SAFETENSORS", help="the inverse, for LayerwiseInverse.load")
+    result("--estimate", action="store_true",
+           help="count operations and memory of every stage, and stop")  # fmt: skip
+    _progress(p)
 
 
 def _fit(commands) -> None:

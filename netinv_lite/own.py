@@ -1,4 +1,4 @@
-"""A network of the caller's own, from a function that builds it and a file of weights."""
+"""A network of the caller's own, from a function and a file of weights, or of torchvision's."""
 
 from __future__ import annotations
 
@@ -72,3 +72,41 @@ def load_strictly(model: nn.Module, path: str) -> None:
         raise ValueError(f"{path} holds NaN or infinity in {', '.join(bad[:4])}: its training "
                          "diverged, and nothing can be inverted.")  # fmt: skip
     model.load_state_dict(tensors, strict=False)
+
+
+class Normalised(nn.Module):
+    """A `network` that takes pixels from 0 to 1: f((x − mean) / std), of each channel."""
+
+    input_range = (0.0, 1.0)
+
+    def __init__(self, network: nn.Module, mean, std, image_shape):
+        super().__init__()
+        self.network, self.image_shape = network, tuple(image_shape)
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network((x - self.mean) / self.std)
+
+
+def torchvision_network(name: str, *, trained: bool = True, progress: bool = True) -> Normalised:
+    """A classifier of torchvision, taking pixels from 0 to 1, with its own weights if `trained`.
+
+    Their file is downloaded once, checked by its hash, and read as tensors only. Raises ValueError
+    for an unknown name, OSError where there is no network.
+    """
+    from torchvision import models
+
+    check_name(name, models.list_models(module=models), "torchvision model")
+    weights = models.get_model_weights(name).DEFAULT
+    model, seen = models.get_model(name), weights.transforms()
+    if trained:
+        try:
+            state = weights.get_state_dict(progress=progress, check_hash=True, weights_only=True)
+        except OSError as error:  # URLError is one
+            raise OSError(f"The weights of {name} cannot be fetched from {weights.url} ({error}). "
+                          "Run this where there is a network, or put the file into torch's cache, "
+                          f"{torch.hub.get_dir()}/checkpoints.") from error  # fmt: skip
+        model.load_state_dict(state)
+    side = seen.crop_size[0]
+    return Normalised(model, seen.mean, seen.std, (len(seen.mean), side, side)).eval()

@@ -90,7 +90,7 @@ def fails(capsys, *argv: str) -> str:
 # --- help -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["invert", "fit", "benchmark", "weights"])
+@pytest.mark.parametrize("command", ["invert", "direct", "fit", "benchmark", "weights"])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -339,6 +339,57 @@ def test_benchmark_suggests_parts(here, capsys):
 # --- Ctrl-C ---------------------------------------------------------------------------------
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process")
+
+
+WAY_BACK = ("direct", "digits", "--cut", "hidden", "--steps", "2", "--joint", "2", "--batch-size",
+            "4", "--width", "4", "--source", "strokes", "--no-progress")  # fmt: skip
+
+
+def test_direct_writes_an_inverse_that_can_be_loaded(here, capsys):
+    assert main([*WAY_BACK, "--save", "inverse.safetensors"]) == 0
+    assert "psnr" in capsys.readouterr().out
+    inverse = nil.direct.LayerwiseInverse.load("inverse.safetensors", nil.load_classifier("digits"))
+    assert inverse.config.source == "strokes" and inverse.config.steps == 2
+    assert not list(here.glob(".*.partial"))
+
+
+def test_direct_goes_on_where_it_was_stopped(here, capsys, monkeypatch):
+    advance, taken = nil.direct._Run._advance, []
+
+    def stopping(self, *args):
+        if len(taken) == 5:
+            self._save()
+            raise KeyboardInterrupt
+        taken.append(1)
+        advance(self, *args)
+
+    monkeypatch.setattr(nil.direct._Run, "_advance", stopping)
+    assert main([*WAY_BACK, "--save", "inverse.safetensors"]) == 130
+    assert "kept: the steps so far" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    for file in ("inverse.safetensors", "whole.safetensors"):
+        assert main([*WAY_BACK, "--save", file]) == 0
+    assert (here / "inverse.safetensors").read_bytes() == (here / "whole.safetensors").read_bytes()
+
+
+def test_direct_can_only_count(here, capsys):
+    assert main(["direct", "--torchvision", "resnet18", "--cut", "layer1.0", "--shape", "3x64x64",
+                 "--width", "8", "--estimate"]) == 0  # fmt: skip
+    out = capsys.readouterr().out
+    assert "joint" in out and "counted, not measured" in out and not list(here.iterdir())
+
+
+@pytest.mark.parametrize(("argv", "words"), [
+    (["digits"], "Say where the inverse goes"),
+    (["--estimate"], "Say which network"),
+    (["digits", "--torchvision", "resnet18", "--estimate"], "Say which network"),
+    (["digits", "--cut", "hiden", "--estimate"], "Did you mean 'hidden'?"),
+    (["digits", "--save", "inverse.pt"], "must end in .safetensors"),
+    (["digits", "--steps", "0", "--estimate"], "steps"),
+])  # fmt: skip
+def test_direct_says_what_is_wrong(here, capsys, argv, words):
+    assert words in fails(capsys, "direct", *argv)
 
 
 def start(command: list[str], folder) -> subprocess.Popen:
