@@ -11,13 +11,14 @@ from torch import Tensor, nn
 def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> nn.Module:
     """A small network from a block's output, one of shape `after`, to its input, `before`.
 
-    Where the block only flattened, the exact inverse; else linear layers to and between vectors,
-    and convolutions, at the larger of the two sizes, between images. Between images of one shape
-    they are added to what comes in: there the inverse starts as the identity.
+    Where the block only flattened, the exact inverse; else linear layers where one of the two is a
+    vector, or an image of one pixel, and convolutions, at the larger of the two sizes, between
+    images. Between images of one shape they are added to what comes in: there the inverse starts as
+    the identity.
     """
     if math.prod(after) == math.prod(before) and len(after) != len(before):
         return nn.Unflatten(1, before)
-    if len(after) == 1 or after[1:] == (1, 1):
+    if math.prod(after[1:]) == 1 or math.prod(before[1:]) == 1:
         hidden = min(4 * width, 512)
         layers = [nn.Flatten(), nn.Linear(math.prod(after), hidden), nn.LeakyReLU(0.2)]
         layers += [nn.Linear(hidden, math.prod(before)), nn.Unflatten(1, before)]
