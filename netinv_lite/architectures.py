@@ -1,6 +1,8 @@
-"""The networks of the book: those under study, their judges and referees."""
+"""The networks of the book: those under study, their judges and referees, and a generator."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -188,4 +190,52 @@ class ViT(nn.Module):
         return self.head(self.norm(self.encoder(tokens + self.position)).mean(1))
 
 
-ARCHITECTURES = {cls.__name__: cls for cls in (CNN, MLP, ResNet, ResNet20, VGG, ViT)}
+class DCGAN(nn.Module):
+    """A generator z (B,D,1,1) -> x (B,C,32,32) in [−1, 1], and its discriminator x -> (B,), logits.
+
+    z ~ N(0, I). Four (transposed) convolutions of 4x4 each, batch normalisation between them.
+    Source: Radford et al. 2016.
+    """
+
+    def __init__(self, channels: int = 1, latent_dim: int = 64, widths=(128, 64, 32)):
+        super().__init__()
+        up = [_up(a, b) for a, b in pairwise(widths)]
+        self.generator = nn.Sequential(
+            _up(latent_dim, widths[0], stride=1, padding=0), *up,
+            nn.Sequential(nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()),
+        )  # fmt: skip
+        narrow = widths[::-1]
+        down = [_down(a, b) for a, b in pairwise(narrow)]
+        self.discriminator = nn.Sequential(
+            nn.Conv2d(channels, narrow[0], 4, 2, 1), nn.LeakyReLU(0.2), *down,
+            nn.Conv2d(narrow[-1], 1, 4), nn.Flatten(0),
+        )  # fmt: skip
+        self.apply(_begin)
+        # To `invert_layers` z is an image of one pixel; of 10,000 numbers one lies outside.
+        self.generator.image_shape, self.generator.input_range = (latent_dim, 1, 1), (-4.0, 4.0)
+        self.latent_dim, self.image_shape = latent_dim, (channels, 32, 32)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.generator(z)
+
+    def latents(self, n: int, random: torch.Generator | None = None) -> Tensor:
+        """n codes z ~ N(0, I), cut to the range that is inverted; (n,D,1,1)."""
+        return torch.randn(n, self.latent_dim, 1, 1, generator=random).clamp(-4, 4)
+
+
+def _up(c_in: int, c_out: int, stride: int = 2, padding: int = 1) -> nn.Sequential:
+    conv = nn.ConvTranspose2d(c_in, c_out, 4, stride, padding, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.ReLU())
+
+
+def _down(c_in: int, c_out: int) -> nn.Sequential:
+    conv = nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2))
+
+
+def _begin(m: nn.Module) -> None:
+    if isinstance(m, nn.modules.conv._ConvNd):
+        nn.init.normal_(m.weight, 0.0, 0.02)
+
+
+ARCHITECTURES = {cls.__name__: cls for cls in (CNN, DCGAN, MLP, ResNet, ResNet20, VGG, ViT)}

@@ -7,8 +7,9 @@ import torch
 
 from helpers import assert_same, seeded
 from netinv_lite import gan as module
+from netinv_lite.architectures import DCGAN
 from netinv_lite.direct import DirectConfig, inverse_of, invert_layers
-from netinv_lite.gan import DCGAN, GANConfig, fit_gan
+from netinv_lite.gan import GANConfig, fit_gan
 
 QUICK = GANConfig(epochs=3, batch_size=16, average=0.5)
 
