@@ -34,10 +34,10 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
     Raises ValueError for an unknown name, a truncated file or a changed byte.
     """
     if Path(name).suffix:
-        return _load(Path(name), device)
+        return load_file(Path(name), device)
     known = [key for key in shipped() if not key.endswith(INDEPENDENT)]
     check_name(name, known, "classifier")
-    return _load(SHIPPED / "weights" / f"{name}.safetensors", device)
+    return load_file(SHIPPED / "weights" / f"{name}.safetensors", device)
 
 
 def load_judge(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn.Module:
@@ -60,7 +60,7 @@ def _independent(name: str, role: str, device) -> nn.Module:
     name = str(name).removesuffix("-robust").removesuffix(f"-{role}")
     known = [key.removesuffix(f"-{role}") for key in shipped() if key.endswith(f"-{role}")]
     check_name(name, known, role)
-    return _load(SHIPPED / "weights" / f"{name}-{role}.safetensors", device)
+    return load_file(SHIPPED / "weights" / f"{name}-{role}.safetensors", device)
 
 
 def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
@@ -84,7 +84,8 @@ def build(record: dict) -> nn.Module:
     return model
 
 
-def _load(path: Path, device) -> nn.Module:
+def load_file(path: Path, device) -> nn.Module:
+    """The frozen network at `path`, as its record describes it; errors as in `load_classifier`."""
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
                          "convert it with safetensors.torch.save_file.")  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -238,22 +239,47 @@ def fit(args: Namespace) -> int:
     """Train a network of the book by its recipe, resuming where a stopped run left off."""
     from .shipping import RECIPES, checkpoint_of, fit_shipped
 
+    if args.dcgan:
+        return _fit_gan(args)
     kind = next((k for k in ("robust", "judge", "referee") if getattr(args, k)), "")
     name = args.name if not kind or args.name.endswith(f"-{kind}") else f"{args.name}-{kind}"
     check_name(name, RECIPES, "recipe")
     target = Path(args.out) / f"{name}.safetensors"
     check_target(target, ".safetensors")
     checkpoint = checkpoint_of(name, args.seed, args.epochs)
-    try:
+    with _keeping(checkpoint):
         record = fit_shipped(name, args.out, seed=args.seed, epochs=args.epochs,
                              progress=args.progress)  # fmt: skip
+    print("\n".join(describe(name, record)))
+    print(f"written: {target}, {target.with_suffix('.json')}")
+    return 0
+
+
+def _fit_gan(args: Namespace) -> int:
+    from .shipped_gan import RECIPES, checkpoint_of, fit_shipped_gan
+
+    check_name(args.name, RECIPES, "recipe of a generator")
+    target = Path(args.out) / f"{args.name}.safetensors"
+    check_target(target, ".safetensors")
+    checkpoint = checkpoint_of(args.name, args.epochs)
+    with _keeping(checkpoint):
+        record = fit_shipped_gan(args.name, args.out, seed=args.seed or 0, epochs=args.epochs,
+                                 progress=args.progress)  # fmt: skip
+    for key, value in record["quality"].items():
+        print(f"  {key.replace('_', ' ')} {value:.3f}")
+    print(f"written: {target}, {target.with_suffix('.json')}")
+    return 0
+
+
+@contextmanager
+def _keeping(checkpoint: Path):
+    """Where Ctrl-C stops what runs inside: how many epochs are kept, and where."""
+    try:
+        yield
     except KeyboardInterrupt as stop:
         done = read_tensors(checkpoint)[1].get("epoch") if checkpoint.exists() else None
         kept = f"{done} epochs, in {checkpoint}" if done else "nothing yet, no epoch was complete"
         raise KeyboardInterrupt(f"kept: {kept}. To go on:") from stop
-    print("\n".join(describe(name, record)))
-    print(f"written: {target}, {target.with_suffix('.json')}")
-    return 0
 
 
 def experiment(args: Namespace) -> int:

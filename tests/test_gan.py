@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+import netinv_lite as nil
 from helpers import assert_same, seeded
 from netinv_lite import gan as module
+from netinv_lite import shipped_gan
+from netinv_lite.__main__ import main
 from netinv_lite.architectures import DCGAN
 from netinv_lite.direct import DirectConfig, inverse_of, invert_layers
 from netinv_lite.gan import GANConfig, fit_gan
@@ -99,6 +102,31 @@ def test_its_generator_is_inverted_like_any_network():
     assert found.shape == z.shape
     cosine = torch.nn.functional.cosine_similarity(z.flatten(1), found.flatten(1))
     assert cosine.mean() > 0.5
+
+
+def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
+    digits = nil.load_data("digits")
+    small = replace(digits, x_train=digits.x_train[:64], x_test=digits.x_test[:40])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shipped_gan, "load_data", lambda name: small)
+    monkeypatch.setitem(shipped_gan.RECIPES, "digits", replace(QUICK, epochs=1))
+    assert main(["fit", "digits", "--dcgan", "--out", "generators", "--no-progress"]) == 0
+    assert "coverage" in capsys.readouterr().out
+    monkeypatch.setattr(shipped_gan, "SHIPPED", tmp_path)
+    gan = shipped_gan.load_gan("digits")
+    assert gan.record["train_images"] == 64 and not any(p.requires_grad for p in gan.parameters())
+    assert gan.generator.input_range == (-4, 4) and not gan.training
+    with pytest.raises(ValueError, match="Known: 'digits'"):
+        shipped_gan.load_gan("mnist")
+    assert main(["fit", "svhn", "--dcgan"]) == 2
+    assert "recipe of a generator" in capsys.readouterr().err
+
+
+def test_a_frame_is_put_around_and_taken_away():
+    x = torch.rand(3, 1, 28, 28)
+    framed = shipped_gan.framed(x)
+    assert framed.shape == (3, 1, 32, 32) and (framed[..., :2, :] == -1).all()
+    assert torch.equal(shipped_gan.unframed(framed), x)
 
 
 def test_an_inverse_that_ends_in_a_code_looks_at_every_place():

@@ -1,0 +1,86 @@
+"""The DCGAN of the book: its recipe, the command that makes it, and what it reaches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import metrics
+from .architectures import DCGAN
+from .classifiers import load_file, load_judge, save_classifier
+from .data import check_name, load_data
+from .gan import GANConfig, fit_gan
+from .weights import SHIPPED, versions
+
+RECIPES = {"fashion_mnist": GANConfig(epochs=25, bfloat16=True)}
+MEASURED = 2000  # images, made and real, that are compared
+
+
+def load_gan(name: str = "fashion_mnist", *, device: str | torch.device = "cpu") -> DCGAN:
+    """The DCGAN of a data set, frozen and in eval mode. Errors as in `load_classifier`."""
+    known = sorted(file.stem for file in (SHIPPED / "generators").glob("*.safetensors"))
+    check_name(name, known, "generator")
+    return load_file(SHIPPED / "generators" / f"{name}.safetensors", device)
+
+
+def framed(x: Tensor) -> Tensor:
+    """Images of 28 pixels a side in a black frame, (N,C,28,28) -> (N,C,32,32), from −1 to 1."""
+    return F.pad(x, [2, 2, 2, 2], value=-1.0)
+
+
+def unframed(x: Tensor) -> Tensor:
+    """What `framed` put a frame around, as a classifier of the set takes it."""
+    return x[..., 2:-2, 2:-2]
+
+
+def checkpoint_of(name: str, epochs: int | None = None) -> Path:
+    """Where the state of an unfinished training lies, under the current folder."""
+    return Path("runs") / f"{name}-dcgan{f'-{epochs}-epochs' if epochs else ''}.safetensors"
+
+
+def fit_shipped_gan(
+    name: str, folder: str | Path, *, seed: int = 0, epochs: int | None = None,
+    progress: bool = True,
+) -> dict:  # fmt: skip
+    """Train the DCGAN of a data set by its recipe into `folder`; returns its JSON record.
+
+    An interrupted run resumes from `checkpoint_of(name, epochs)`.
+    """
+    check_name(name, RECIPES, "recipe of a generator")
+    config, data = RECIPES[name], load_data(name)
+    config = config if epochs is None else replace(config, epochs=epochs)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        gan = DCGAN()
+    start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
+    history = fit_gan(gan, framed(data.x_train), config=config, seed=seed, progress=progress,
+                      checkpoint=checkpoint_of(name, epochs))  # fmt: skip
+    said = f"--out {Path(folder).as_posix()}{f' --epochs {epochs}' if epochs else ''}"
+    record = {
+        "architecture": "DCGAN", "arguments": {}, "data": name, "classes": list(data.classes),
+        "input_range": [-1.0, 1.0], "seed": seed, "training": asdict(config),
+        "train_images": len(data.x_train), "framed": "28 to 32 pixels, black",
+        "command": f"python -m netinv_lite fit {name} --dcgan {said}",
+        "seconds_of_last_run": round(time.perf_counter() - start, 1),
+        "losses_of_last_epoch": {side: round(rows[-1], 4) for side, rows in history.items()},
+        **versions(),
+    }  # fmt: skip
+    save_classifier(gan, file, record)
+    record["quality"] = quality(load_file(file, "cpu"), data.x_test, name)
+    return save_classifier(gan, file, record)
+
+
+def quality(gan: DCGAN, real: Tensor, name: str) -> dict[str, float]:
+    """Precision, recall, density and coverage of new images, and how sure the judge is of them."""
+    judge, real = load_judge(name), real[:MEASURED]
+    with torch.no_grad():
+        made = unframed(gan(gan.latents(len(real), torch.Generator().manual_seed(0))))
+    found = metrics.prdc(metrics.features(judge, real), metrics.features(judge, made))
+    sure = {"judge_confidence": metrics.confidence(judge, made),
+            "judge_confidence_real": metrics.confidence(judge, real)}  # fmt: skip
+    return {key: round(value, 4) for key, value in {**found, **sure}.items()}
