@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -100,6 +101,14 @@ def test_real_outliers_come_from_the_other_sets(tiny):
     assert x.shape == (30, 1, 28, 28)
     row = STUDY.measure("mnist", 0, "outliers", "garbage", "photographs")
     assert row["auroc"] > 0.5
+
+
+def test_the_rivals_of_the_longer_loop_have_fewer_seeds():
+    rows = EXPERIMENTS["longer"].settings(("mnist", "svhn"), (0, 1, 2))
+    few = {"mnist": {0}, "svhn": {0, 1}}
+    for d, g in product(few, ("none", "inverted", "untrained", "synthetic")):
+        found = {r["seed"] for r in rows if (r["dataset"], r["garbage"]) == (d, g)}
+        assert found == (few[d] if g in ("untrained", "synthetic") else {0, 1, 2})
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
