@@ -10,7 +10,7 @@ import torch
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Every test draws the same numbers, whichever others ran before it, or if none did."""
-    torch.manual_seed(0)
+    torch.manual_seed(2026)  # one that no test sets itself: what is drawn anew must be new
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook under `-p no:xdist`
