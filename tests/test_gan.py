@@ -122,6 +122,15 @@ def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     assert "recipe of a generator" in capsys.readouterr().err
 
 
+def test_what_ships_draws_what_the_judge_knows():
+    gan, judge = shipped_gan.load_gan("fashion_mnist"), nil.load_judge("fashion_mnist")
+    with torch.no_grad():
+        made = shipped_gan.unframed(gan(gan.latents(300, torch.Generator().manual_seed(3))))
+    assert nil.metrics.confidence(judge, made) > 0.8
+    read = nil.metrics.logits(judge, made).argmax(1).bincount(minlength=10)
+    assert (read > 0).all(), "all ten classes are among them"
+
+
 def test_a_frame_is_put_around_and_taken_away():
     x = torch.rand(3, 1, 28, 28)
     framed = shipped_gan.framed(x)

@@ -208,6 +208,9 @@ def test_every_shipped_network_has_its_provenance():
     for weights in sorted((ROOT / "data/weights").glob("*.safetensors")):
         card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
         assert {"architecture", "data", "seed", "command", "sha256", "test_set"} <= card.keys()
+    for weights in sorted((ROOT / "data/generators").glob("*.safetensors")):
+        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        assert {"architecture", "data", "seed", "command", "sha256", "quality"} <= card.keys()
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["lint", "format"])
