@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
-import tempfile
 import time
 from argparse import Namespace
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,14 +13,15 @@ import torch
 from torch import nn
 
 from .classifiers import load_classifier, load_judge, shipped
+from .cli_files import check_target, checkpoint_beside, keeping_epochs
 from .data import check_name
 from .inventory import describe, list_weights
 from .inversion import Inversion
 from .inversion import invert as invert_one
 from .losses import InversionLoss
-from .own import own_network
+from .own import only_with_model, own_network
 from .presets import PRESETS, InversionConfig
-from .weights import fingerprint, read_tensors
+from .weights import read_tensors
 
 SAMPLES = 1000  # images on which classifier and judge are counted
 
@@ -39,9 +37,7 @@ def invert(args: Namespace) -> int:
     if bool(args.name) == bool(args.model):
         raise ValueError("Say which network: either the NAME of a shipped one (the command "
                          "`weights` lists them) or --model package.module:function.")  # fmt: skip
-    if args.weights and not args.model:
-        raise ValueError("--weights belongs to --model package.module:function, which builds the "
-                         "network that they are for.")  # fmt: skip
+    only_with_model(args.weights, args.model)
     if args.per_class < 1:
         raise ValueError(f"--per-class {args.per_class}: at least 1 is needed.")
     out = args.out or (None if args.save else "inversion.png")
@@ -55,7 +51,11 @@ def invert(args: Namespace) -> int:
                          "give --save g.safetensors instead.")  # fmt: skip
     seeds = list(dict.fromkeys(args.seeds or [args.seed or 0]))
     settings = _settings(args)
-    kept = {s: _checkpoint(args.save, classifier, settings, s) for s in seeds} if args.save else {}
+    kept = (
+        {s: checkpoint_beside(args.save, classifier, settings, s) for s in seeds}
+        if args.save
+        else {}
+    )
     try:
         runs = [_run(args, classifier, settings, seed, kept.get(seed)) for seed in seeds]
         written = _write(args, classifier, runs, out)
@@ -153,18 +153,6 @@ def _figure(args: Namespace, classifier: nn.Module, runs: list[Inversion]):
     return plot.generators(images, labels, judge=judge, classes=names)
 
 
-def _checkpoint(save: str, classifier: nn.Module, settings: dict, seed: int) -> Path:
-    """A hidden neighbour of `save`, named after all that decides the result.
-
-    Another network, setting or seed has another name, so only the same run is ever resumed.
-    """
-    weights = fingerprint(classifier.state_dict())
-    what = f"{sorted(settings.items())} {seed} {classifier!r} {weights}"
-    digest = hashlib.sha256(what.encode()).hexdigest()[:10]
-    path = Path(save)
-    return path.with_name(f".{path.name}.{digest}.partial")
-
-
 def _what_is_kept(checkpoints: dict[int, Path]) -> str:
     if not checkpoints:
         return "nothing is kept, because --save FILE was not given; to start anew:"
@@ -173,66 +161,14 @@ def _what_is_kept(checkpoints: dict[int, Path]) -> str:
     return f"kept: {', '.join(steps) or 'nothing yet'}. To go on:"
 
 
-def check_target(path: Path, suffix: str) -> None:
-    """Raise, before any work is done, where `path` cannot be written or ends otherwise."""
-    if path.suffix.lower() != suffix:
-        raise ValueError(f"{path}: the name of this file must end in {suffix}.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-        if path.is_dir():
-            raise IsADirectoryError("it is a folder")
-    except OSError as error:
-        raise OSError(f"Cannot write {path} ({error}). Choose a folder that you may write "
-                      "to.") from error  # fmt: skip
-
-
-# --- direct -----------------------------------------------------------------------------------
+# --- direct, fit, experiment, benchmark, weights --------------------------------------------
 
 
 def direct(args: Namespace) -> int:
     """Learn the way back from one representation of a network; with `estimate`, only count it."""
-    from .direct import DirectConfig, invert_layers
-    from .own import torchvision_network
-    from .scale import estimate, told
+    from .cli_direct import direct
 
-    given = [bool(args.name), bool(args.model), bool(args.torchvision)]
-    if sum(given) != 1:
-        raise ValueError("Say which network: the NAME of a shipped one, or --model "
-                         "package.module:function, or --torchvision NAME.")  # fmt: skip
-    if not (args.estimate or args.save):
-        raise ValueError("Say where the inverse goes, --save FILE.safetensors, or --estimate.")
-    if args.save:
-        check_target(Path(args.save), ".safetensors")
-    cut = args.cut
-    if args.torchvision:
-        model = torchvision_network(args.torchvision, trained=not args.estimate,
-                                    progress=args.progress)  # fmt: skip
-        cut = cut and f"network.{cut}"
-    else:
-        model = own_network(args.model, args.weights) if args.model else load_classifier(args.name)
-    chosen = {f.name: getattr(args, f.name) for f in fields(DirectConfig)}
-    config = DirectConfig(**{k: v for k, v in chosen.items() if v is not None})
-    about = {"image_shape": args.shape, "input_range": args.input_range, "config": config}
-    if args.estimate:
-        print(told(estimate(model, cut, **about)))
-        return 0
-    kept = _checkpoint(args.save, model, {"cut": cut, **about}, args.seed)
-    try:
-        inverse = invert_layers(model, cut, **about, device=args.device, seed=args.seed,
-                                progress=args.progress, checkpoint=kept)  # fmt: skip
-    except KeyboardInterrupt as stop:
-        said = f"the steps so far, in {kept}" if kept.exists() else "nothing yet"
-        raise KeyboardInterrupt(f"kept: {said}. To go on:") from stop
-    path = inverse.save(args.save)
-    print(inverse.report().to_string(index=False, float_format="{:.3f}".format))
-    print(f"written: {path}")
-    kept.unlink(missing_ok=True)
-    return 0
-
-
-# --- fit, experiment, benchmark, weights -----------------------------------------------------
+    return direct(args)
 
 
 def fit(args: Namespace) -> int:
@@ -247,7 +183,7 @@ def fit(args: Namespace) -> int:
     target = Path(args.out) / f"{name}.safetensors"
     check_target(target, ".safetensors")
     checkpoint = checkpoint_of(name, args.seed, args.epochs)
-    with _keeping(checkpoint):
+    with keeping_epochs(checkpoint):
         record = fit_shipped(name, args.out, seed=args.seed, epochs=args.epochs,
                              progress=args.progress)  # fmt: skip
     print("\n".join(describe(name, record)))
@@ -261,25 +197,13 @@ def _fit_gan(args: Namespace) -> int:
     check_name(args.name, RECIPES, "recipe of a generator")
     target = Path(args.out) / f"{args.name}.safetensors"
     check_target(target, ".safetensors")
-    checkpoint = checkpoint_of(args.name, args.epochs)
-    with _keeping(checkpoint):
-        record = fit_shipped_gan(args.name, args.out, seed=args.seed or 0, epochs=args.epochs,
+    with keeping_epochs(checkpoint_of(args.name, args.seed, args.epochs)):
+        record = fit_shipped_gan(args.name, args.out, seed=args.seed, epochs=args.epochs,
                                  progress=args.progress)  # fmt: skip
     for key, value in record["quality"].items():
         print(f"  {key.replace('_', ' ')} {value:.3f}")
     print(f"written: {target}, {target.with_suffix('.json')}")
     return 0
-
-
-@contextmanager
-def _keeping(checkpoint: Path):
-    """Where Ctrl-C stops what runs inside: how many epochs are kept, and where."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        done = read_tensors(checkpoint)[1].get("epoch") if checkpoint.exists() else None
-        kept = f"{done} epochs, in {checkpoint}" if done else "nothing yet, no epoch was complete"
-        raise KeyboardInterrupt(f"kept: {kept}. To go on:") from stop
 
 
 def experiment(args: Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .architectures import DCGAN
@@ -61,7 +62,8 @@ class _Run:
         self.sides = {"generator": gan.generator, "discriminator": gan.discriminator}
         self.adam = {name: torch.optim.Adam(side.parameters(), config.lr, betas=(0.5, 0.999))
                      for name, side in self.sides.items()}  # fmt: skip
-        self.mean = {k: v.clone() for k, v in gan.generator.state_dict().items()}
+        self.mean = AveragedModel(gan.generator, use_buffers=True,
+                                  multi_avg_fn=get_ema_multi_avg_fn(config.average))  # fmt: skip
         self.checkpoint = Path(checkpoint) if checkpoint else None
         self.identity = {"config": asdict(config), "seed": seed, "images": len(images)}
         self.epoch, self.history = 0, {name: [] for name in self.sides}
@@ -78,7 +80,7 @@ class _Run:
                 self.epoch += 1
                 if self.checkpoint:
                     self._save()
-        self.gan.generator.load_state_dict(self.mean)
+        self.gan.generator.load_state_dict(self.mean.module.state_dict())
         self.gan.eval()
         return self.history
 
@@ -98,9 +100,7 @@ class _Run:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
                 fooled = self.gan.discriminator(made)
             self._step("generator", F.softplus(-fooled.float()).mean(), totals)
-            for key, value in self.gan.generator.state_dict().items():
-                if value.is_floating_point():
-                    self.mean[key].lerp_(value, 1 - config.average)
+            self.mean.update_parameters(self.gan.generator)
             bar.update()
         for name, total in totals.items():
             self.history[name].append(total / len(batches))
@@ -117,7 +117,7 @@ class _Run:
 
     def _save(self) -> None:
         tensors = {f"gan.{k}": v for k, v in self.gan.state_dict().items()}
-        tensors |= {f"mean.{k}": v for k, v in self.mean.items()}
+        tensors |= {f"mean.{k}": v for k, v in self.mean.state_dict().items()}
         for name, adam in self.adam.items():
             for i, p in enumerate(self.sides[name].parameters()):
                 tensors |= {f"{name}.{i}.{key}": t for key, t in adam.state[p].items()}
@@ -131,7 +131,7 @@ class _Run:
             raise ValueError(f"{self.checkpoint} belongs to another run ({meta.get('identity')}); "
                              "remove it or name another checkpoint.")  # fmt: skip
         self.gan.load_state_dict(split(tensors, "gan"))
-        self.mean = split(tensors, "mean")
+        self.mean.load_state_dict(split(tensors, "mean"))
         for name, adam in self.adam.items():
             for i, p in enumerate(self.sides[name].parameters()):
                 state = split(tensors, f"{name}.{i}")

@@ -13,6 +13,13 @@ from .data import check_name
 from .weights import read_tensors
 
 
+def only_with_model(weights: str | None, model: str | None) -> None:
+    """Raise where weights are given for a network that has its own."""
+    if weights and not model:
+        raise ValueError("--weights belongs to --model package.module:function, which builds the "
+                         "network that they are for.")  # fmt: skip
+
+
 def own_network(spec: str, weights: str | None) -> nn.Module:
     """The network that `package.module:function` builds, with the state dict of `weights`.
 
@@ -77,6 +84,7 @@ def load_strictly(model: nn.Module, path: str) -> None:
 class Normalised(nn.Module):
     """A `network` that takes pixels from 0 to 1: f((x − mean) / std), of each channel."""
 
+    # Not torchvision's Normalize: it asks what type its input has, which tracing cannot answer.
     input_range = (0.0, 1.0)
 
     def __init__(self, network: nn.Module, mean, std, image_shape):

@@ -15,6 +15,7 @@ from .architectures import DCGAN
 from .classifiers import load_file, load_judge, save_classifier
 from .data import check_name, load_data
 from .gan import GANConfig, fit_gan
+from .shipping import command_of
 from .weights import SHIPPED, versions
 
 RECIPES = {"fashion_mnist": GANConfig(epochs=25, bfloat16=True)}
@@ -38,20 +39,23 @@ def unframed(x: Tensor) -> Tensor:
     return x[..., 2:-2, 2:-2]
 
 
-def checkpoint_of(name: str, epochs: int | None = None) -> Path:
+def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
     """Where the state of an unfinished training lies, under the current folder."""
-    return Path("runs") / f"{name}-dcgan{f'-{epochs}-epochs' if epochs else ''}.safetensors"
+    said = f"{seed or 0}{f'-{epochs}-epochs' if epochs else ''}"
+    return Path("runs") / f"{name}-dcgan-{said}.safetensors"
 
 
 def fit_shipped_gan(
-    name: str, folder: str | Path, *, seed: int = 0, epochs: int | None = None,
+    name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
     progress: bool = True,
 ) -> dict:  # fmt: skip
     """Train the DCGAN of a data set by its recipe into `folder`; returns its JSON record.
 
-    An interrupted run resumes from `checkpoint_of(name, epochs)`.
+    An interrupted run resumes from `checkpoint_of(name, seed, epochs)`.
     """
     check_name(name, RECIPES, "recipe of a generator")
+    command = command_of(f"{name} --dcgan", folder, seed=seed, epochs=epochs)
+    checkpoint, seed = checkpoint_of(name, seed, epochs), seed or 0
     config, data = RECIPES[name], load_data(name)
     config = config if epochs is None else replace(config, epochs=epochs)
     with torch.random.fork_rng():
@@ -59,13 +63,12 @@ def fit_shipped_gan(
         gan = DCGAN()
     start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
     history = fit_gan(gan, framed(data.x_train), config=config, seed=seed, progress=progress,
-                      checkpoint=checkpoint_of(name, epochs))  # fmt: skip
-    said = f"--out {Path(folder).as_posix()}{f' --epochs {epochs}' if epochs else ''}"
+                      checkpoint=checkpoint)  # fmt: skip
     record = {
         "architecture": "DCGAN", "arguments": {}, "data": name, "classes": list(data.classes),
         "input_range": [-1.0, 1.0], "seed": seed, "training": asdict(config),
         "train_images": len(data.x_train), "framed": "28 to 32 pixels, black",
-        "command": f"python -m netinv_lite fit {name} --dcgan {said}",
+        "command": command,
         "seconds_of_last_run": round(time.perf_counter() - start, 1),
         "losses_of_last_epoch": {side: round(rows[-1], 4) for side, rows in history.items()},
         **versions(),

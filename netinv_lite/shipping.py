@@ -60,6 +60,12 @@ def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None)
     return Path("runs") / f"{name}-{seed}{f'-{epochs}-epochs' if epochs else ''}.safetensors"
 
 
+def command_of(name: str, folder: str | Path, **options) -> str:
+    """What makes a network again; of the options those that differ from its recipe."""
+    said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
+    return f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}{said}"
+
+
 def fit_shipped(
     name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
     progress: bool = True,
@@ -71,8 +77,7 @@ def fit_shipped(
     """
     check_name(name, RECIPES, "recipe")
     architecture, arguments, recipe_seed, config = RECIPES[name]
-    options = {"seed": seed, "epochs": epochs}
-    said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
+    command = command_of(name, folder, seed=seed, epochs=epochs)
     checkpoint = checkpoint_of(name, seed, epochs)
     config = config if epochs is None else replace(config, epochs=epochs)
     seed = recipe_seed if seed is None else seed
@@ -94,7 +99,7 @@ def fit_shipped(
         "training": asdict(config),
         "train_images": len(data.x_train),
         "test_set": TEST_SETS[data.name],
-        "command": f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}{said}",
+        "command": command,
         "seconds_of_last_run": round(time.perf_counter() - start, 1),
         "train_accuracy_last_epoch": round(history["accuracy"][-1], 4),
         **versions(),

@@ -336,11 +336,6 @@ def test_benchmark_suggests_parts(here, capsys):
     assert "Did you mean 'floor'?" in said
 
 
-# --- Ctrl-C ---------------------------------------------------------------------------------
-
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process")
-
-
 WAY_BACK = ("direct", "digits", "--cut", "hidden", "--steps", "2", "--joint", "2", "--batch-size",
             "4", "--width", "4", "--source", "strokes", "--no-progress")  # fmt: skip
 
@@ -384,12 +379,18 @@ def test_direct_can_only_count(here, capsys):
     (["digits"], "Say where the inverse goes"),
     (["--estimate"], "Say which network"),
     (["digits", "--torchvision", "resnet18", "--estimate"], "Say which network"),
+    (["digits", "--weights", "w.safetensors", "--estimate"], "--weights belongs to --model"),
     (["digits", "--cut", "hiden", "--estimate"], "Did you mean 'hidden'?"),
     (["digits", "--save", "inverse.pt"], "must end in .safetensors"),
     (["digits", "--steps", "0", "--estimate"], "steps"),
 ])  # fmt: skip
 def test_direct_says_what_is_wrong(here, capsys, argv, words):
     assert words in fails(capsys, "direct", *argv)
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process")
 
 
 def start(command: list[str], folder) -> subprocess.Popen:

@@ -110,11 +110,14 @@ def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipped_gan, "load_data", lambda name: small)
     monkeypatch.setitem(shipped_gan.RECIPES, "digits", replace(QUICK, epochs=1))
-    assert main(["fit", "digits", "--dcgan", "--out", "generators", "--no-progress"]) == 0
+    command = ["fit", "digits", "--dcgan", "--out", "generators", "--seed", "4"]
+    assert main([*command, "--no-progress"]) == 0
     assert "coverage" in capsys.readouterr().out
     monkeypatch.setattr(shipped_gan, "SHIPPED", tmp_path)
     gan = shipped_gan.load_gan("digits")
-    assert gan.record["train_images"] == 64 and not any(p.requires_grad for p in gan.parameters())
+    assert gan.record["command"].endswith("fit digits --dcgan --out generators --seed 4")
+    assert gan.record["seed"] == 4 and gan.record["train_images"] == 64
+    assert not any(p.requires_grad for p in gan.parameters())
     assert gan.generator.input_range == (-4, 4) and not gan.training
     with pytest.raises(ValueError, match="Known: 'digits'"):
         shipped_gan.load_gan("mnist")
