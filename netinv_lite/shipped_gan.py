@@ -18,12 +18,14 @@ from .gan import GANConfig, fit_gan
 from .shipping import command_of
 from .weights import SHIPPED, versions
 
-RECIPES = {"fashion_mnist": GANConfig(epochs=25, bfloat16=True)}
+# name -> (arguments of the DCGAN, how it is trained); what is before the dash names the images
+TRAINING = GANConfig(epochs=25, bfloat16=True)
+RECIPES = {"fashion_mnist": ({}, TRAINING), "fashion_mnist-16": ({"latent_dim": 16}, TRAINING)}
 MEASURED = 2000  # images, made and real, that are compared
 
 
 def load_gan(name: str = "fashion_mnist", *, device: str | torch.device = "cpu") -> DCGAN:
-    """The DCGAN of a data set, frozen and in eval mode. Errors as in `load_classifier`."""
+    """A DCGAN that ships, frozen and in eval mode. Errors as in `load_classifier`."""
     known = sorted(file.stem for file in (SHIPPED / "generators").glob("*.safetensors"))
     check_name(name, known, "generator")
     return load_file(SHIPPED / "generators" / f"{name}.safetensors", device)
@@ -49,23 +51,24 @@ def fit_shipped_gan(
     name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
     progress: bool = True,
 ) -> dict:  # fmt: skip
-    """Train the DCGAN of a data set by its recipe into `folder`; returns its JSON record.
+    """Train a DCGAN of `RECIPES` into `folder`; returns its JSON record.
 
     An interrupted run resumes from `checkpoint_of(name, seed, epochs)`.
     """
     check_name(name, RECIPES, "recipe of a generator")
     command = command_of(f"{name} --dcgan", folder, seed=seed, epochs=epochs)
     checkpoint, seed = checkpoint_of(name, seed, epochs), seed or 0
-    config, data = RECIPES[name], load_data(name)
+    (arguments, config), dataset = RECIPES[name], name.split("-")[0]
+    data = load_data(dataset)
     config = config if epochs is None else replace(config, epochs=epochs)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        gan = DCGAN()
+        gan = DCGAN(**arguments)
     start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
     history = fit_gan(gan, framed(data.x_train), config=config, seed=seed, progress=progress,
                       checkpoint=checkpoint)  # fmt: skip
     record = {
-        "architecture": "DCGAN", "arguments": {}, "data": name, "classes": list(data.classes),
+        "architecture": "DCGAN", "arguments": arguments, "data": dataset, "classes": list(data.classes),
         "input_range": [-1.0, 1.0], "seed": seed, "training": asdict(config),
         "train_images": len(data.x_train), "framed": "28 to 32 pixels, black",
         "command": command,
@@ -74,13 +77,13 @@ def fit_shipped_gan(
         **versions(),
     }  # fmt: skip
     save_classifier(gan, file, record)
-    record["quality"] = quality(load_file(file, "cpu"), data.x_test, name)
+    record["quality"] = quality(load_file(file, "cpu"), data.x_test, dataset)
     return save_classifier(gan, file, record)
 
 
-def quality(gan: DCGAN, real: Tensor, name: str) -> dict[str, float]:
+def quality(gan: DCGAN, real: Tensor, dataset: str) -> dict[str, float]:
     """Precision, recall, density and coverage of new images, and how sure the judge is of them."""
-    judge, real = load_judge(name), real[:MEASURED]
+    judge, real = load_judge(dataset), real[:MEASURED]
     with torch.no_grad():
         made = unframed(gan(gan.latents(len(real), torch.Generator().manual_seed(0))))
     found = metrics.prdc(metrics.features(judge, real), metrics.features(judge, made))

@@ -109,7 +109,7 @@ def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     small = replace(digits, x_train=digits.x_train[:64], x_test=digits.x_test[:40])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipped_gan, "load_data", lambda name: small)
-    monkeypatch.setitem(shipped_gan.RECIPES, "digits", replace(QUICK, epochs=1))
+    monkeypatch.setitem(shipped_gan.RECIPES, "digits", ({}, replace(QUICK, epochs=1)))
     command = ["fit", "digits", "--dcgan", "--out", "generators", "--seed", "4"]
     assert main([*command, "--no-progress"]) == 0
     assert "coverage" in capsys.readouterr().out
