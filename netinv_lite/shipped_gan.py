@@ -68,7 +68,8 @@ def fit_shipped_gan(
     history = fit_gan(gan, framed(data.x_train), config=config, seed=seed, progress=progress,
                       checkpoint=checkpoint)  # fmt: skip
     record = {
-        "architecture": "DCGAN", "arguments": arguments, "data": dataset, "classes": list(data.classes),
+        "architecture": "DCGAN", "arguments": arguments, "data": dataset,
+        "classes": list(data.classes),
         "input_range": [-1.0, 1.0], "seed": seed, "training": asdict(config),
         "train_images": len(data.x_train), "framed": "28 to 32 pixels, black",
         "command": command,
