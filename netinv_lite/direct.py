@@ -24,7 +24,7 @@ from .probe import (
 )
 from .synthetic import Source, of, source
 from .training import one_cycle
-from .weights import read_tensors, write_tensors
+from .weights import fingerprint, read_tensors, write_tensors
 from .weights import split as part
 
 __all__ = ["DirectConfig", "LayerwiseInverse", "into_range", "inverse_of", "invert_layers"]
@@ -33,8 +33,8 @@ __all__ = ["DirectConfig", "LayerwiseInverse", "into_range", "inverse_of", "inve
 def invert_layers(
     model: nn.Module, cut: str | Sequence[nn.Module] | None = None, *, image_shape=None,
     input_range=None, data: Tensor | Source | None = None, config: DirectConfig | None = None,
-    device: str | torch.device = "auto", seed: int = 0, progress: bool = True,
-    checkpoint: str | Path | None = None,
+    start: LayerwiseInverse | None = None, device: str | torch.device = "auto", seed: int = 0,
+    progress: bool = True, checkpoint: str | Path | None = None,
 ) -> LayerwiseInverse:  # fmt: skip
     """Learn to go back from the representation after `cut` to the image, block by block.
 
@@ -46,6 +46,8 @@ def invert_layers(
         linear layer.
     data: None for synthesized images only (see `DirectConfig.source`), images (N,C,H,W), or a
         function n -> (n,C,H,W).
+    start: an inverse of a shallower cut of the same model; its inverses are where these begin, and
+        the stages of its blocks are left out. It is not changed.
     checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
 
     The model comes back bit-identical, in its mode. Raises ValueError for a model, a cut or data
@@ -60,18 +62,36 @@ def invert_layers(
     draw = of(draw) if isinstance(draw, Tensor) else draw
     with seeded(seed, device), frozen(model):
         inverse = LayerwiseInverse(model, blocks, shape, span, config, seed).to(device_of(model))
-        _Run(inverse, draw, checkpoint).train(progress)
+        if start:
+            _begin_from(start, inverse)
+        _Run(inverse, draw, checkpoint, start).train(progress)
     return inverse.eval()
+
+
+def _begin_from(start: LayerwiseInverse, inverse: LayerwiseInverse) -> None:
+    """Copy what `start` knows of the first blocks into `inverse`."""
+    names, known = ([b.name for b in one.blocks] for one in (inverse, start))
+    if len(known) >= len(names) or names[: len(known)] != known:
+        raise ValueError(f"start is of the blocks {', '.join(known)}: these are not the first of "
+                         f"{', '.join(names)}.")  # fmt: skip
+    if start.config.width != inverse.config.width:
+        raise ValueError(f"start has inverses of width {start.config.width}, and the config asks "
+                         f"for {inverse.config.width}.")  # fmt: skip
+    mine, other = (fingerprint(one.model.state_dict()) for one in (inverse, start))
+    if mine != other:
+        raise ValueError("start is an inverse of another model.")
+    inverse.inverses[: len(known)].load_state_dict(start.inverses.state_dict())
 
 
 class _Run:
     """The training of all stages: what a checkpoint holds."""
 
-    def __init__(self, inverse: LayerwiseInverse, draw: Source, checkpoint):
+    def __init__(self, inverse: LayerwiseInverse, draw: Source, checkpoint, start=None):
         self.inverse, self.draw, self.config = inverse, draw, inverse.config
         self.checkpoint = Path(checkpoint) if checkpoint else None
-        K, config = len(inverse.blocks), inverse.config
-        self.stages = [(f"block {k}", k, config.steps) for k in range(1, K + 1)]
+        self.start = start and fingerprint(start.inverses.state_dict())
+        K, config, known = len(inverse.blocks), inverse.config, len(start.blocks) if start else 0
+        self.stages = [(f"block {k}", k, config.steps) for k in range(known + 1, K + 1)]
         self.stages += [("joint", K, config.joint)] * (config.joint > 0 and K > 1)
         self.stage = self.step = 0
         self._begin()
@@ -116,7 +136,8 @@ class _Run:
             group["lr"] = lr * one_cycle((self.step + 0.5) / steps)
         x = self.draw(config.batch_size)
         x = check_images(x, inverse.image_shape, inverse.input_range).to(device_of(inverse.model))
-        if name == "joint" and self.step % 2:  # every other step: what comes before must hold, too
+        # Every other step together is from a random depth: what comes before must hold, too.
+        if name == "joint" and config.every_depth and self.step % 2:
             k = int(torch.randint(1, k + 1, ()))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.bfloat16):
             with torch.no_grad():
@@ -140,12 +161,14 @@ class _Run:
                 for key, value in self.adam.state[p].items():
                     tensors[f"adam.{i}.{key}"] = value
         tensors |= random_state(device_of(self.inverse.model))
-        write_tensors(self.checkpoint, tensors, direct=about, stage=self.stage, step=self.step)
+        write_tensors(self.checkpoint, tensors, direct=about, start=self.start, stage=self.stage,
+                      step=self.step)  # fmt: skip
 
     def _restore(self) -> None:
         tensors, meta = read_tensors(self.checkpoint)
         (_, mine), theirs = self.inverse.packed(), meta.get("direct", {})
         differ = [key for key in mine if key != "history" and mine[key] != theirs.get(key)]
+        differ += ["start"] * (meta.get("start") != self.start)
         if differ or "stage" not in meta:
             raise ValueError(f"{self.checkpoint} belongs to another run (other "
                              f"{', '.join(differ) or 'kind of file'}); remove it or name another "

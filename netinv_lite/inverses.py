@@ -18,6 +18,9 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
     """
     if math.prod(after) == math.prod(before) and len(after) != len(before):
         return nn.Unflatten(1, before)
+    if len(before) == 3 and math.prod(before[1:]) == 1:
+        return nn.Sequential(nn.Flatten(), _Code(math.prod(after), before[0], width),
+                             nn.Unflatten(1, before))  # fmt: skip
     if math.prod(after[1:]) == 1 or math.prod(before[1:]) == 1:
         hidden = min(4 * width, 512)
         layers = [nn.Flatten(), nn.Linear(math.prod(after), hidden), nn.LeakyReLU(0.2)]
@@ -51,6 +54,22 @@ class _Residual(nn.Module):
 
     def forward(self, a: Tensor) -> Tensor:
         return a + self.body(a)
+
+
+class _Code(nn.Module):
+    """A code of a normalised vector: a linear map, which alone goes far, + two layers."""
+
+    def __init__(self, values: int, size: int, width: int):
+        super().__init__()
+        self.norm, hidden = nn.BatchNorm1d(values), min(16 * width, 512)
+        self.linear = nn.Linear(values, size)
+        self.body = nn.Sequential(nn.Linear(values, hidden), nn.LeakyReLU(0.2),
+                                  nn.Linear(hidden, size))  # fmt: skip
+
+    def forward(self, a: Tensor) -> Tensor:
+        # Adam moves every weight by as much: without the factor a step would shake the code.
+        a = self.norm(a) / a.shape[1] ** 0.5
+        return self.linear(a) + self.body(a)
 
 
 def _convolution(channels: int, width: int) -> list[nn.Module]:

@@ -26,8 +26,8 @@ class DirectConfig:
     Each block's inverse is trained for `steps`, with the weights `block` (the representation
     before it), `image` (the image that the inverses so far arrive at), `cycle` (what the model
     makes of that image, at every block) and `answer` (its probabilities, in nats), and then all
-    together for `joint` steps without the first, from the last depth and a random one in turn,
-    at the learning rate `joint_lr`.
+    together for `joint` steps without the first, from the last depth and (with `every_depth`) a
+    random one in turn, at the learning rate `joint_lr`.
     `width` is that of an inverse's hidden channels, `source` one of `synthetic.KINDS` or "mixed",
     to learn on where no data are given. `bfloat16` lets torch train in 16 bits: faster
     where the processor knows them, and slower where it does not.
@@ -38,6 +38,7 @@ class DirectConfig:
     batch_size: int = 64
     lr: float = 2e-3
     joint_lr: float = 2e-3
+    every_depth: bool = True
     width: int = 64
     block: float = 1.0
     image: float = 1.0

@@ -169,6 +169,49 @@ def test_together_what_was_learned_alone_is_kept():
     assert_same(dict(alone.named_buffers()), dict(both.named_buffers()))
 
 
+def test_it_begins_where_an_inverse_of_a_shallower_cut_ended(tmp_path):
+    model, names = tiny_cnn(), [block.name for block in train().blocks]
+    first = train(model, cut=names[0])
+    before = snapshot(first.inverses)
+    still = replace(QUICK, lr=1e-12, joint_lr=1e-12)
+    deeper = train(model, still, cut=names[1], start=first, checkpoint=tmp_path / "a.safetensors")
+    assert list(deeper.history) == ["block 2", "joint"], "what start knows is not learned again"
+    for mine, theirs in zip(
+        deeper.inverses[0].parameters(), first.inverses[0].parameters(), strict=True
+    ):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+    train(model, cut=names[1], start=first)
+    assert_same(snapshot(first.inverses), before)
+    with pytest.raises(ValueError, match="other start"):
+        train(model, still, cut=names[1], checkpoint=tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("cut, settings, words", [
+    (0, {}, "not the first of"), (1, {"model": 1}, "another model"), (1, {"width": 4}, "width 8"),
+])  # fmt: skip
+def test_a_start_that_does_not_fit_is_refused(cut, settings, words):
+    names = [block.name for block in train().blocks]
+    model = tiny_cnn(seed=settings.get("model", 0))
+    config = replace(QUICK, width=settings.get("width", QUICK.width))
+    with pytest.raises(ValueError, match=words):
+        train(model, config, cut=names[cut], start=train(cut=names[0]))
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_together_every_depth_or_the_last_alone_is_trained(monkeypatch, every):
+    losses, depths = direct._losses, []
+
+    def counted(inverse, x, a, config):
+        if config is None:  # the joint stage
+            depths.append(len(a))
+        return losses(inverse, x, a, config)
+
+    monkeypatch.setattr(direct, "_losses", counted)
+    train(config=replace(QUICK, joint=40, every_depth=every))
+    assert set(depths) == ({1, 2, 3} if every else {3})
+    assert depths[::2] == [3] * 20
+
+
 @pytest.mark.parametrize("data", [
     torch.full((4, *SHAPE), 255.0), torch.zeros(4, 1, 5, 5), lambda n: torch.full((n, *SHAPE), 9.0),
     torch.full((4, *SHAPE), float("nan")),
@@ -195,7 +238,7 @@ def test_the_first_inverse_runs_once_a_step(monkeypatch):
 
 @pytest.mark.parametrize("after, before", [
     ((8,), (5,)), ((8,), (4, 6, 6)), ((8, 1, 1), (4, 3, 3)), ((8, 4, 4), (3, 7, 9)),
-    ((36,), (4, 3, 3)), ((3, 9, 9), (5, 4, 4)),
+    ((36,), (4, 3, 3)), ((3, 9, 9), (5, 4, 4)), ((6, 4, 4), (7, 1, 1)),
 ])  # fmt: skip
 def test_an_inverse_has_the_shape_of_what_came_before(after, before):
     made = inverse_of(after, before, 8)(torch.rand(2, *after))
