@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from time import process_time
@@ -10,13 +11,14 @@ from time import process_time
 from .classifiers import DEEP, load_classifier
 from .direct import DirectConfig, invert_layers
 from .experiments import Experiment
+from .layerwise import blocks_of
 from .quality import real_images
 from .surrogates import surrogate
 from .zeroshot import PER_CLASS, returned, scores
 
-SETTINGS = DirectConfig(steps=500, joint=500, batch_size=32, joint_lr=3e-4, width=32, answer=0.3,
-                        bfloat16=True)  # fmt: skip
-BLOCKS = 12  # the first convolution, nine units of two, the pooling, and its flattening
+SETTINGS = DirectConfig(steps=40, joint=300, batch_size=32, joint_lr=1e-3, every_depth=False,
+                        width=32, answer=0.3, bfloat16=True)  # fmt: skip
+BLOCKS = 11  # the first convolution, nine units of two, and the pooling
 SOURCES = ("mixed", "typical", "typical + mixed", "batch norm", "svhn", "real")
 
 
@@ -24,28 +26,37 @@ def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict
     """How well unseen real images come back from one depth of the shipped residual network.
 
     source: what the inverses learn on, as in `surrogate`; depth: how many blocks are between the
-    image and the representation. psnr to image_ms as in `direct`; convolutions, how many of them
-    lie before that depth.
+    image and the representation. Every depth has inverses of its own, which begin where those of
+    the depth before ended. psnr to image_ms as in `direct`, train_seconds from the first depth on;
+    convolutions, how many of them lie before that depth.
     """
-    inverse, about = trained(dataset, seed, network, source)
+    inverse, about = trained(dataset, seed, network, source, depth)
     x, _ = real_images(dataset, PER_CLASS)
     made, seconds = returned(inverse, x, "answer", depth, seed)
     here = {"image_ms": 1000 * seconds / len(x), "convolutions": min(2 * depth - 1, 19)}
     return {**scores(inverse, x, made, depth, dataset), **about, **here}
 
 
-@lru_cache(maxsize=1)
-def trained(dataset: str, seed: int, network: str, source: str):
-    """The inverses of all blocks, and the seconds of the processor that they took."""
+@lru_cache(maxsize=BLOCKS)
+def trained(dataset: str, seed: int, network: str, source: str, depth: int):
+    """The inverse of the first blocks, and the seconds of the processor that it took."""
+    before, about = None, {"train_seconds": 0.0}
+    if depth > 1:
+        before, about = trained(dataset, seed, network, source, depth - 1)
+    model = load_classifier(dataset + network)
     data, made = surrogate(source, dataset, seed, network)
+    cut = blocks_of(model, None, model.image_shape)[depth - 1].name
+    # With one block there is nothing to train together: as many steps for it alone.
+    steps = SETTINGS.steps + (depth == 1) * SETTINGS.joint
     start = process_time()
-    inverse = invert_layers(load_classifier(dataset + network), data=data, config=SETTINGS,
-                            device="cpu", seed=seed, progress=False)  # fmt: skip
-    return inverse, {"train_seconds": process_time() - start, "source_seconds": made}
+    inverse = invert_layers(model, cut, data=data, config=replace(SETTINGS, steps=steps),
+                            start=before, device="cpu", seed=seed, progress=False)  # fmt: skip
+    seconds = about["train_seconds"] + process_time() - start
+    return inverse, {"train_seconds": seconds, "source_seconds": made}
 
 
 def shared(s: dict) -> tuple:
-    """The inverses of all depths are trained at once."""
+    """A depth begins with the inverses of the one before."""
     return s["dataset"], s["seed"], s["source"]
 
 
