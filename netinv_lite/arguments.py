@@ -32,6 +32,7 @@ DIRECT_HELP = {
     "batch_size": "images in a step",
     "lr": "learning rate",
     "joint_lr": "learning rate of all together",
+    "every_depth": "together, train a random depth every other step (default), or the last alone",
     "width": "hidden channels of an inverse",
     "block": "weight of the representation before each block",
     "image": "weight of the image",
@@ -195,7 +196,7 @@ def _direct(commands) -> None:
     for f in fields(DirectConfig):
         option, said = f"--{f.name.replace('_', '-')}", DIRECT_HELP[f.name]
         if type(f.default) is bool:
-            add(option, action="store_true", default=None, help=said)
+            add(option, action=argparse.BooleanOptionalAction, help=said)
             continue
         kind, metavar = {int: (int, "N"), float: (float, "X"), str: (str, "KIND")}[type(f.default)]
         add(option, type=kind, metavar=metavar, help=f"{said} (default: {f.default})")

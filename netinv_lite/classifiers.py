@@ -17,10 +17,10 @@ INDEPENDENT = ("-judge", "-referee")  # networks that are never inverted, by the
 DEEP = "-resnet20"  # the end of the name of those whose depth is the question
 
 
-def shipped() -> dict[str, dict]:
-    """Name -> the JSON record of every network that ships with the book."""
+def shipped(folder: str = "weights") -> dict[str, dict]:
+    """Name -> the JSON record of every network that ships with the book, or of its "generators"."""
     records = {}
-    for file in sorted((SHIPPED / "weights").glob("*.json")):
+    for file in sorted((SHIPPED / folder).glob("*.json")):
         records[file.stem] = json.loads(file.read_text(encoding="utf-8"))
     return records
 

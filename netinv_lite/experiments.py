@@ -163,10 +163,15 @@ def key(settings: dict) -> str:
 
 
 def _weights(settings: dict) -> str:
-    """A hash of the shipped networks of the run's data set: other networks, another result."""
+    """A hash of the shipped networks that a run uses: other networks, another result.
+
+    They are those of its data set, and a generator where the run names its `code`.
+    """
     dataset, deep = str(settings.get("dataset")), settings.get("network") == DEEP
     used = sorted(r["sha256"] for n, r in shipped().items() if n.split("-")[0] == dataset
                   and (deep or not n.endswith(DEEP)))  # fmt: skip
+    generator = shipped("generators").get(f"{dataset}-{settings.get('code')}")
+    used += [generator["sha256"]] if generator else []
     return hashlib.sha256("".join(used).encode()).hexdigest()[:8]
 
 

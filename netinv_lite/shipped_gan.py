@@ -12,22 +12,24 @@ from torch.nn import functional as F
 
 from . import metrics
 from .architectures import DCGAN
-from .classifiers import load_file, load_judge, save_classifier
+from .classifiers import load_file, load_judge, save_classifier, shipped
 from .data import check_name, load_data
 from .gan import GANConfig, fit_gan
 from .shipping import command_of
 from .weights import SHIPPED, versions
 
-# name -> (arguments of the DCGAN, how it is trained); what is before the dash names the images
 TRAINING = GANConfig(epochs=25, bfloat16=True)
-RECIPES = {"fashion_mnist": ({}, TRAINING), "fashion_mnist-16": ({"latent_dim": 16}, TRAINING)}
+# images-numbers of a code -> (arguments of the DCGAN, how it is trained)
+RECIPES = {
+    "fashion_mnist-16": ({"latent_dim": 16}, TRAINING),
+    "fashion_mnist-64": ({"latent_dim": 64}, TRAINING),
+}
 MEASURED = 2000  # images, made and real, that are compared
 
 
-def load_gan(name: str = "fashion_mnist", *, device: str | torch.device = "cpu") -> DCGAN:
+def load_gan(name: str = "fashion_mnist-16", *, device: str | torch.device = "cpu") -> DCGAN:
     """A DCGAN that ships, frozen and in eval mode. Errors as in `load_classifier`."""
-    known = sorted(file.stem for file in (SHIPPED / "generators").glob("*.safetensors"))
-    check_name(name, known, "generator")
+    check_name(name, shipped("generators"), "generator")
     return load_file(SHIPPED / "generators" / f"{name}.safetensors", device)
 
 

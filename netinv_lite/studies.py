@@ -35,6 +35,7 @@ from .quality import (
     reference,
     vector_divergence,
 )
+from .recovery import RECOVERY, REPAIR
 from .reversal import STUDY as REVERSAL
 from .training import accuracy
 from .zeroshot import STUDY as DIRECT
@@ -252,5 +253,7 @@ EXPERIMENTS = {e.name: e for e in (
     MEMORY,
     DIRECT,
     DEEP,
+    RECOVERY,
+    REPAIR,
     REVERSAL,
 )}  # fmt: skip

@@ -7,8 +7,8 @@ import torch
 
 import netinv_lite as nil
 from helpers import assert_same, seeded
+from netinv_lite import classifiers, shipped_gan
 from netinv_lite import gan as module
-from netinv_lite import shipped_gan
 from netinv_lite.__main__ import main
 from netinv_lite.architectures import DCGAN
 from netinv_lite.direct import DirectConfig, inverse_of, invert_layers
@@ -113,7 +113,8 @@ def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     command = ["fit", "digits", "--dcgan", "--out", "generators", "--seed", "4"]
     assert main([*command, "--no-progress"]) == 0
     assert "coverage" in capsys.readouterr().out
-    monkeypatch.setattr(shipped_gan, "SHIPPED", tmp_path)
+    for of in (classifiers, shipped_gan):
+        monkeypatch.setattr(of, "SHIPPED", tmp_path)
     gan = shipped_gan.load_gan("digits")
     assert gan.record["command"].endswith("fit digits --dcgan --out generators --seed 4")
     assert gan.record["seed"] == 4 and gan.record["train_images"] == 64
@@ -126,7 +127,7 @@ def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
 
 
 def test_what_ships_draws_what_the_judge_knows():
-    gan, judge = shipped_gan.load_gan("fashion_mnist"), nil.load_judge("fashion_mnist")
+    gan, judge = shipped_gan.load_gan("fashion_mnist-16"), nil.load_judge("fashion_mnist")
     with torch.no_grad():
         made = shipped_gan.unframed(gan(gan.latents(300, torch.Generator().manual_seed(3))))
     assert nil.metrics.confidence(judge, made) > 0.8

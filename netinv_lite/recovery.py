@@ -1,0 +1,206 @@
+"""A generator inverted, measured: the codes behind its samples, and what that repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import product
+from time import process_time
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from .architectures import DCGAN
+from .classifiers import load_judge
+from .data import check_name
+from .direct import DirectConfig, LayerwiseInverse, invert_layers
+from .experiments import Experiment
+from .metrics import confidence, logits
+from .probe import frozen
+from .shipped_gan import load_gan, unframed
+
+CODES = (16, 64)  # numbers in a code of the shipped generators
+SAMPLES = 500  # of codes that nothing was trained on
+STEPS = 500  # of a search
+TRAININGS = {
+    "block": DirectConfig(steps=400, joint=0, width=32),
+    "joint": DirectConfig(steps=200, joint=800, width=32),
+    "long": DirectConfig(steps=200, joint=7200, width=32),
+}
+SEARCHES = {"descent": 1, "restarts": 4}  # starts of which the best is kept
+METHODS = (*TRAININGS, *SEARCHES)
+DAMAGES = ("none", "noise", "hole", "rejected")
+REPAIRS = ("long", "descent", "shrunk")
+
+
+# ---- the ways back ------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def trained(dataset: str, seed: int, code: int, method: str) -> tuple[LayerwiseInverse, float]:
+    """The inverses of all blocks of the shipped generator, and the seconds that they took.
+
+    They learn on its own samples: of a generator, unlike a classifier, the inputs are known.
+    """
+    gan, start = load_gan(f"{dataset}-{code}"), process_time()
+    inverse = invert_layers(gan.generator, list(gan.generator), data=gan.latents, seed=seed,
+                            config=TRAININGS[method], device="cpu", progress=False)  # fmt: skip
+    return inverse, process_time() - start
+
+
+def searched(gan: DCGAN, x: Tensor, seed: int = 0, starts: int = 1) -> Tensor:
+    """min over z of ‖g(z) − x‖₁ + 10⁻³‖z‖²/D by Adam; (N,C,32,32) -> (N,D,1,1), the best of starts.
+
+    The first start is near 0, where codes are likeliest, the others are drawn.
+    Source: Zhu et al. 2016.
+    """
+    z = gan.latents(starts * len(x), torch.Generator().manual_seed(seed))
+    z[: len(x)] *= 0.1
+    z.requires_grad_()
+    wanted, adam = x.repeat(starts, 1, 1, 1), torch.optim.Adam([z], lr=0.05)
+    with frozen(gan):
+        for _ in range(STEPS):
+            off = (gan(z) - wanted).abs().mean((1, 2, 3))
+            loss = off.sum() + 1e-3 * z.square().mean((1, 2, 3)).sum()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        with torch.no_grad():
+            off = (gan(z) - wanted).abs().mean((1, 2, 3)).view(starts, -1)
+    return z.detach().unflatten(0, (starts, len(x)))[off.argmin(0), range(len(x))]
+
+
+def codes(
+    gan: DCGAN, x: Tensor, dataset: str, seed: int, code: int, method: str
+) -> tuple[Tensor, float]:
+    """The codes that a way back finds for x (N,C,32,32), and the seconds of that way alone."""
+    inverse = trained(dataset, seed, code, method)[0] if method in TRAININGS else None
+    start = process_time()
+    if inverse:
+        with torch.no_grad():
+            z = torch.cat([inverse(batch) for batch in x.split(100)])
+    else:
+        z = torch.cat([searched(gan, batch, seed, SEARCHES[method]) for batch in x.split(100)])
+    return z, process_time() - start
+
+
+# ---- codes recovered ----------------------------------------------------------------------------
+
+
+def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float]:
+    """How well the codes behind unseen samples of a shipped generator are found.
+
+    code: of how many numbers, 16 or 64, which names the generator. method: "block", the inverses
+    of its blocks one by one; "joint", in as many steps, the last of them together; "long", in five
+    times as many; or a search of 500 steps in the code, "descent" from near 0, and "restarts", the
+    best of that and three drawn starts.
+    cosine, mean of cos(z, ẑ); psnr in dB and ssim of g(ẑ) and g(z), psnr also of the worst tenth;
+    train_seconds and image_ms, to learn the way back and to take it, of the processor.
+    """
+    check_name(method, METHODS, "method")
+    gan = load_gan(f"{dataset}-{code}")
+    z, x = sampled(gan, seed)
+    seconds = trained(dataset, seed, code, method)[1] if method in TRAININGS else 0.0
+    found, taken = codes(gan, x, dataset, seed, code, method)
+    with torch.no_grad():
+        again = gan(found)
+    psnr = by_image(again, x)
+    return {
+        "cosine": F.cosine_similarity(z.flatten(1), found.flatten(1)).mean().item(),
+        "psnr": psnr.mean().item(),
+        "psnr_worst_tenth": psnr.sort().values[: len(x) // 10].mean().item(),
+        "ssim": structural_similarity_index_measure(again, x, data_range=2.0).item(),
+        "train_seconds": seconds, "image_ms": 1000 * taken / len(x),
+    }  # fmt: skip
+
+
+def sampled(gan: DCGAN, seed: int, n: int = SAMPLES) -> tuple[Tensor, Tensor]:
+    """n codes that no training draws, and their images."""
+    z = gan.latents(n, torch.Generator().manual_seed(10_000 + seed))
+    with torch.no_grad():
+        return z, gan(z)
+
+
+def by_image(a: Tensor, b: Tensor) -> Tensor:
+    """PSNR of each pair of images from −1 to 1, in dB; (N,)."""
+    return peak_signal_noise_ratio(a, b, data_range=2.0, reduction="none", dim=(1, 2, 3))
+
+
+# ---- samples repaired ---------------------------------------------------------------------------
+
+
+def repair(dataset: str, seed: int, code: int, damage: str, method: str) -> dict[str, float]:
+    """What is left of a defect of a sample after its code has been found and drawn again.
+
+    damage: "none"; "noise", Gaussian of deviation .3; "hole", a black square of 10 pixels; or
+    "rejected", no damage but the tenth of samples that the discriminator believes least.
+    method: "long" or "descent", as in `recovery`; or "shrunk", the control that knows the code and
+    draws it at .7 of its length, for such images are nearer to the mean.
+    believed_before, believed: mean logit of the discriminator; sure_before, sure: mean confidence
+    of the judge; same: share of images to which the judge gives the class that it gives the sample
+    before the damage; psnr: of the result and that sample.
+    """
+    check_name(damage, DAMAGES, "damage")
+    check_name(method, REPAIRS, "repair")
+    gan, judge = load_gan(f"{dataset}-{code}"), load_judge(dataset)
+    z, x = sampled(gan, seed)
+    if damage == "rejected":
+        with torch.no_grad():
+            worst = gan.discriminator(x).argsort()[: len(x) // 10]
+        z, x = z[worst], x[worst]
+    harmed = damaged(x, damage, seed)
+    found = 0.7 * z if method == "shrunk" else codes(gan, harmed, dataset, seed, code, method)[0]
+    with torch.no_grad():
+        made = gan(found)
+        believed = {
+            "believed_before": gan.discriminator(harmed),
+            "believed": gan.discriminator(made),
+        }
+    same = logits(judge, unframed(made)).argmax(1) == logits(judge, unframed(x)).argmax(1)
+    return {
+        **{key: value.mean().item() for key, value in believed.items()},
+        "sure_before": confidence(judge, unframed(harmed)),
+        "sure": confidence(judge, unframed(made)),
+        "same": same.float().mean().item(), "psnr": by_image(made, x).mean().item(),
+    }  # fmt: skip
+
+
+def damaged(x: Tensor, damage: str, seed: int = 0) -> Tensor:
+    """x (N,C,32,32) with noise, or with a black square at a place of its own."""
+    random = torch.Generator().manual_seed(seed)
+    if damage == "noise":
+        return (x + 0.3 * torch.randn(x.shape, generator=random)).clamp(-1, 1)
+    if damage == "hole":
+        x, places = x.clone(), torch.randint(4, 18, (len(x), 2), generator=random).tolist()
+        for image, (row, column) in zip(x, places, strict=True):
+            image[:, row : row + 10, column : column + 10] = -1
+    return x
+
+
+# ---- the design ---------------------------------------------------------------------------------
+
+
+def _recoveries(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    return [{"dataset": d, "seed": s, "code": c, "method": m}
+            for d, s, c, m in product(sets, seeds, CODES, METHODS)]  # fmt: skip
+
+
+def _repairs(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+    return [{"dataset": d, "seed": s, "code": CODES[0], "damage": harm, "method": m}
+            for d, s, m, harm in product(sets, seeds, REPAIRS, DAMAGES)]  # fmt: skip
+
+
+def _together(s: dict) -> tuple:
+    """One training serves every row of its method."""
+    return s["dataset"], s["seed"], s["code"], s["method"]
+
+
+RECOVERY = Experiment("recovery", "Are the codes behind a generator's samples found in one pass?",
+                      _recoveries, recovery, ("fashion_mnist",), shared=_together)  # fmt: skip
+REPAIR = Experiment("repair", "Does drawing a sample again from its code repair it?",
+                    _repairs, repair, ("fashion_mnist",), shared=_together)  # fmt: skip

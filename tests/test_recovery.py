@@ -1,0 +1,100 @@
+"""Codes behind a generator's samples: found in one pass and by a search, and what that repairs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers import seeded
+from netinv_lite import experiments, recovery
+from netinv_lite.architectures import DCGAN
+from netinv_lite.experiments import attempt
+from netinv_lite.studies import EXPERIMENTS
+
+BASE = {"dataset": "fashion_mnist", "seed": 0, "code": 16}
+
+
+def lively():
+    """A small generator whose images differ plainly, as those of an untrained DCGAN do not."""
+    gan = seeded(DCGAN, latent_dim=6, widths=(8, 8, 8))
+    for m in gan.modules():
+        if isinstance(m, torch.nn.modules.conv._ConvNd):
+            seeded(torch.nn.init.kaiming_normal_, m.weight)
+    return gan.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def gan(monkeypatch):
+    one = lively()
+    monkeypatch.setattr(recovery, "load_gan", lambda name: one)
+    monkeypatch.setattr(recovery, "SAMPLES", 20)
+    monkeypatch.setattr(recovery, "STEPS", 60)
+    for method, config in recovery.TRAININGS.items():
+        small = replace(config, steps=40, joint=40 * (config.joint > 0), batch_size=16, width=8)
+        monkeypatch.setitem(recovery.TRAININGS, method, small)
+    recovery.trained.cache_clear()
+    yield one
+    recovery.trained.cache_clear()
+
+
+@pytest.mark.parametrize("method", recovery.METHODS)
+def test_codes_are_found(gan, method):
+    study = EXPERIMENTS["recovery"]
+    (row,) = attempt(study, [{**BASE, "method": method}])
+    assert not row.get("error"), row["error"]
+    assert row["cosine"] > (0.9 if method in recovery.SEARCHES else 0.3)
+    assert row["psnr"] > row["psnr_worst_tenth"] and row["image_ms"] > 0
+    assert (row["train_seconds"] > 0) == (method in recovery.TRAININGS)
+
+
+def test_of_several_starts_the_best_is_kept(gan):
+    _, x = recovery.sampled(gan, 0, 10)
+    one, four = (recovery.by_image(gan(recovery.searched(gan, x, starts=n)), x) for n in (1, 4))
+    assert four.mean() >= one.mean() and four.shape == (10,)
+
+
+def test_psnr_is_of_each_pair():
+    a, b = torch.zeros(2, 1, 12, 12), torch.zeros(2, 1, 12, 12)
+    b[0] += 0.2
+    b[1] += 0.02
+    assert recovery.by_image(a, b).tolist() == pytest.approx([20, 40], abs=1e-3)
+
+
+def test_damages_are_where_they_should_be():
+    x = torch.ones(3, 1, 32, 32)
+    hole = recovery.damaged(x, "hole")
+    assert ((hole == -1).sum((1, 2, 3)) == 100).all() and (x == 1).all()
+    assert abs(float((recovery.damaged(0 * x, "noise")).std()) - 0.3) < 0.01
+    assert torch.equal(recovery.damaged(x, "none"), x)
+
+
+@pytest.mark.parametrize("damage", recovery.DAMAGES)
+def test_a_repair_is_measured_before_and_after(gan, damage):
+    row = recovery.repair(**BASE, damage=damage, method="descent")
+    alone = recovery.repair(**BASE, damage=damage, method="shrunk")
+    assert row["believed_before"] == alone["believed_before"]
+    if damage in ("none", "rejected"):
+        assert row["psnr"] > alone["psnr"], "the search draws it again, the control another"
+    else:
+        assert row["believed_before"] != recovery.repair(**BASE, damage="none", method="shrunk")[
+            "believed_before"]  # fmt: skip
+    assert 0 <= row["same"] <= 1 and 0 < row["sure"] <= 1
+
+
+def test_the_rejected_are_those_believed_least(gan):
+    all_ = recovery.repair(**BASE, damage="none", method="shrunk")["believed_before"]
+    assert recovery.repair(**BASE, damage="rejected", method="shrunk")["believed_before"] < all_
+
+
+def test_unknown_words_are_named():
+    with pytest.raises(ValueError, match="mean 'descent'"):
+        recovery.recovery(**BASE, method="decent")
+    with pytest.raises(ValueError, match="mean 'hole'"):
+        recovery.repair(**BASE, damage="hol", method="long")
+
+
+def test_a_row_is_of_the_generator_that_it_names():
+    of = experiments._weights
+    alone = of({"dataset": "fashion_mnist"})
+    assert len({alone, of(BASE), of({**BASE, "code": 64})}) == 3
+    assert of({"dataset": "fashion_mnist", "code": 17}) == alone, "there is none such"
