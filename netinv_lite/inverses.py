@@ -30,6 +30,13 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
         return nn.Sequential(*layers)
     if after == before:
         return nn.Sequential(_Residual(before[0], width, depth=3))
+    if after[1:] == tuple(2 * side for side in before[1:]):  # a generator's block made it larger
+        return nn.Sequential(
+            *_convolution(after[0], width),
+            *_convolution(width, 2 * width, stride=2),
+            *_convolution(2 * width, 2 * width),
+            nn.Conv2d(2 * width, before[0], 3, padding=1),
+        )
     size = max(after[1:], before[1:])
     return nn.Sequential(
         *_convolution(after[0], width),
@@ -72,6 +79,7 @@ class _Code(nn.Module):
         return self.linear(a) + self.body(a)
 
 
-def _convolution(channels: int, width: int) -> list[nn.Module]:
-    return [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+def _convolution(channels: int, width: int, stride: int = 1) -> list[nn.Module]:
+    kernel = 3 if stride == 1 else 2 * stride
+    return [nn.Conv2d(channels, width, kernel, stride, 1, bias=False), nn.BatchNorm2d(width),
             nn.LeakyReLU(0.2)]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from time import process_time
@@ -22,20 +23,24 @@ from .direct import DirectConfig, LayerwiseInverse, invert_layers
 from .experiments import Experiment
 from .metrics import confidence, logits
 from .probe import frozen
-from .shipped_gan import load_gan, unframed
+from .quality import real_images
+from .shipped_gan import framed, load_gan, unframed
 
 CODES = (16, 64)  # numbers in a code of the shipped generators
 SAMPLES = 500  # of codes that nothing was trained on
+PER_CLASS = 50  # real images of each class that nothing was trained on
 STEPS = 500  # of a search
+POLISH = 50  # steps of a search that begins where one pass has ended
+ALIKE = DirectConfig(steps=100, every_depth=False, width=32, bfloat16=True)
 TRAININGS = {
-    "block": DirectConfig(steps=400, joint=0, width=32),
-    "joint": DirectConfig(steps=200, joint=800, width=32),
-    "long": DirectConfig(steps=200, joint=7200, width=32),
+    "block": replace(ALIKE, steps=400, joint=0),
+    "joint": replace(ALIKE, joint=1200),
+    "long": replace(ALIKE, joint=6000),
 }
 SEARCHES = {"descent": 1, "restarts": 4}  # starts of which the best is kept
-METHODS = (*TRAININGS, *SEARCHES)
+METHODS = (*TRAININGS, "polished", *SEARCHES)
 DAMAGES = ("none", "noise", "hole", "rejected")
-REPAIRS = ("long", "descent", "shrunk")
+REPAIRS = ("long", "polished", "descent", "shrunk")
 
 
 # ---- the ways back ------------------------------------------------------------------------------
@@ -53,18 +58,23 @@ def trained(dataset: str, seed: int, code: int, method: str) -> tuple[LayerwiseI
     return inverse, process_time() - start
 
 
-def searched(gan: DCGAN, x: Tensor, seed: int = 0, starts: int = 1) -> Tensor:
+def searched(
+    gan: DCGAN, x: Tensor, seed: int = 0, starts: int = 1, begin: Tensor | None = None
+) -> Tensor:
     """min over z of ‖g(z) − x‖₁ + 10⁻³‖z‖²/D by Adam; (N,C,32,32) -> (N,D,1,1), the best of starts.
 
-    The first start is near 0, where codes are likeliest, the others are drawn.
-    Source: Zhu et al. 2016.
+    The first start is near 0, where codes are likeliest, the others are drawn; or the one start is
+    `begin`, in `POLISH` steps instead of `STEPS`. Source: Zhu et al. 2016.
     """
-    z = gan.latents(starts * len(x), torch.Generator().manual_seed(seed))
-    z[: len(x)] *= 0.1
+    if begin is None:
+        z = gan.latents(starts * len(x), torch.Generator().manual_seed(seed))
+        z[: len(x)] *= 0.1
+    else:
+        z = begin.clone()
     z.requires_grad_()
     wanted, adam = x.repeat(starts, 1, 1, 1), torch.optim.Adam([z], lr=0.05)
     with frozen(gan):
-        for _ in range(STEPS):
+        for _ in range(STEPS if begin is None else POLISH):
             off = (gan(z) - wanted).abs().mean((1, 2, 3))
             loss = off.sum() + 1e-3 * z.square().mean((1, 2, 3)).sum()
             adam.zero_grad()
@@ -79,14 +89,23 @@ def codes(
     gan: DCGAN, x: Tensor, dataset: str, seed: int, code: int, method: str
 ) -> tuple[Tensor, float]:
     """The codes that a way back finds for x (N,C,32,32), and the seconds of that way alone."""
-    inverse = trained(dataset, seed, code, method)[0] if method in TRAININGS else None
-    start = process_time()
-    if inverse:
-        with torch.no_grad():
-            z = torch.cat([inverse(batch) for batch in x.split(100)])
-    else:
-        z = torch.cat([searched(gan, batch, seed, SEARCHES[method]) for batch in x.split(100)])
-    return z, process_time() - start
+    learned = method not in SEARCHES
+    inverse = trained(dataset, seed, code, learned_by(method))[0] if learned else None
+    start, parts = process_time(), []
+    for batch in x.split(100):
+        if learned:
+            with torch.no_grad():
+                z = inverse(batch)
+            z = searched(gan, batch, begin=z) if method == "polished" else z
+        else:
+            z = searched(gan, batch, seed, SEARCHES[method])
+        parts.append(z)
+    return torch.cat(parts), process_time() - start
+
+
+def learned_by(method: str) -> str:
+    """The training whose inverses a method uses."""
+    return "long" if method == "polished" else method
 
 
 # ---- codes recovered ----------------------------------------------------------------------------
@@ -97,24 +116,29 @@ def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float
 
     code: of how many numbers, 16 or 64, which names the generator. method: "block", the inverses
     of its blocks one by one; "joint", in as many steps, the last of them together; "long", in five
-    times as many; or a search of 500 steps in the code, "descent" from near 0, and "restarts", the
-    best of that and three drawn starts.
+    times as many; "polished", that and 50 steps of a search from its answer; or a search of 500
+    steps, "descent" from near 0, and "restarts", the best of that and three drawn starts.
     cosine, mean of cos(z, ẑ); psnr in dB and ssim of g(ẑ) and g(z), psnr also of the worst tenth;
+    psnr_real, of unseen real images and what the generator draws from the codes found for them;
     train_seconds and image_ms, to learn the way back and to take it, of the processor.
     """
     check_name(method, METHODS, "method")
     gan = load_gan(f"{dataset}-{code}")
     z, x = sampled(gan, seed)
-    seconds = trained(dataset, seed, code, method)[1] if method in TRAININGS else 0.0
+    learned = method not in SEARCHES
+    seconds = trained(dataset, seed, code, learned_by(method))[1] if learned else 0.0
     found, taken = codes(gan, x, dataset, seed, code, method)
+    real = framed(real_images(dataset, PER_CLASS)[0])
+    behind, _ = codes(gan, real, dataset, seed, code, method)
     with torch.no_grad():
-        again = gan(found)
+        again, likeness = gan(found), gan(behind)
     psnr = by_image(again, x)
     return {
         "cosine": F.cosine_similarity(z.flatten(1), found.flatten(1)).mean().item(),
         "psnr": psnr.mean().item(),
         "psnr_worst_tenth": psnr.sort().values[: len(x) // 10].mean().item(),
         "ssim": structural_similarity_index_measure(again, x, data_range=2.0).item(),
+        "psnr_real": by_image(likeness, real).mean().item(),
         "train_seconds": seconds, "image_ms": 1000 * taken / len(x),
     }  # fmt: skip
 
@@ -139,8 +163,8 @@ def repair(dataset: str, seed: int, code: int, damage: str, method: str) -> dict
 
     damage: "none"; "noise", Gaussian of deviation .3; "hole", a black square of 10 pixels; or
     "rejected", no damage but the tenth of samples that the discriminator believes least.
-    method: "long" or "descent", as in `recovery`; or "shrunk", the control that knows the code and
-    draws it at .7 of its length, for such images are nearer to the mean.
+    method: "long", "polished" or "descent", as in `recovery`; or "shrunk", the control that knows
+    the code and draws it at .7 of its length, for such images are nearer to the mean.
     believed_before, believed: mean logit of the discriminator; sure_before, sure: mean confidence
     of the judge; same: share of images to which the judge gives the class that it gives the sample
     before the damage; psnr: of the result and that sample.
@@ -196,8 +220,8 @@ def _repairs(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 
 
 def _together(s: dict) -> tuple:
-    """One training serves every row of its method."""
-    return s["dataset"], s["seed"], s["code"], s["method"]
+    """One training serves every row that uses its inverses."""
+    return s["dataset"], s["seed"], s["code"], learned_by(s["method"])
 
 
 RECOVERY = Experiment("recovery", "Are the codes behind a generator's samples found in one pass?",

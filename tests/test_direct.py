@@ -239,6 +239,7 @@ def test_the_first_inverse_runs_once_a_step(monkeypatch):
 @pytest.mark.parametrize("after, before", [
     ((8,), (5,)), ((8,), (4, 6, 6)), ((8, 1, 1), (4, 3, 3)), ((8, 4, 4), (3, 7, 9)),
     ((36,), (4, 3, 3)), ((3, 9, 9), (5, 4, 4)), ((6, 4, 4), (7, 1, 1)),
+    ((3, 8, 8), (6, 4, 4)),
 ])  # fmt: skip
 def test_an_inverse_has_the_shape_of_what_came_before(after, before):
     made = inverse_of(after, before, 8)(torch.rand(2, *after))

@@ -29,6 +29,8 @@ def gan(monkeypatch):
     monkeypatch.setattr(recovery, "load_gan", lambda name: one)
     monkeypatch.setattr(recovery, "SAMPLES", 20)
     monkeypatch.setattr(recovery, "STEPS", 60)
+    few = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    monkeypatch.setattr(recovery, "real_images", lambda *_: (few, None))
     for method, config in recovery.TRAININGS.items():
         small = replace(config, steps=40, joint=40 * (config.joint > 0), batch_size=16, width=8)
         monkeypatch.setitem(recovery.TRAININGS, method, small)
@@ -44,7 +46,16 @@ def test_codes_are_found(gan, method):
     assert not row.get("error"), row["error"]
     assert row["cosine"] > (0.9 if method in recovery.SEARCHES else 0.3)
     assert row["psnr"] > row["psnr_worst_tenth"] and row["image_ms"] > 0
-    assert (row["train_seconds"] > 0) == (method in recovery.TRAININGS)
+    assert row["psnr_real"] < row["psnr"], "of such noise it has never drawn anything"
+    assert (row["train_seconds"] > 0) == (method not in recovery.SEARCHES)
+
+
+def test_a_search_goes_on_from_where_one_pass_ended(gan):
+    z, x = recovery.sampled(gan, 0, 10)
+    near = z + 0.05 * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    after = recovery.searched(gan, x, begin=near)
+    assert (after - z).abs().mean() < 0.8 * (near - z).abs().mean()
+    assert not torch.equal(after, near)
 
 
 def test_of_several_starts_the_best_is_kept(gan):
