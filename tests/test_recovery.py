@@ -109,3 +109,12 @@ def test_a_row_is_of_the_generator_that_it_names():
     alone = of({"dataset": "fashion_mnist"})
     assert len({alone, of(BASE), of({**BASE, "code": 64})}) == 3
     assert of({"dataset": "fashion_mnist", "code": 17}) == alone, "there is none such"
+
+
+def test_the_design_compares_both_codes():
+    rows = EXPERIMENTS["recovery"].settings(("fashion_mnist",), (0, 1))
+    of = {code: {r["method"] for r in rows if r["code"] == code} for code in recovery.CODES}
+    assert of[16] == set(recovery.METHODS) and of[64] == {"long", "descent", "restarts"}
+    assert len(rows) == 2 * (len(of[16]) + len(of[64]))
+    long, polished = ({**BASE, "method": m} for m in ("long", "polished"))
+    assert EXPERIMENTS["recovery"].shared(long) == EXPERIMENTS["recovery"].shared(polished)
