@@ -52,7 +52,9 @@ def test_the_deep_network_has_nineteen_convolutions_in_ten_blocks():
     on_the_way = [sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)
                       for m in b.module.modules()) for b in blocks]  # fmt: skip
     assert on_the_way == [1] + 9 * [2] and blocks[-1].shape == (64, 8, 8)
-    assert len(split(model, COLOUR)) == deep.BLOCKS == 12
+    *measured, flattening = split(model, COLOUR)
+    assert len(measured) == deep.BLOCKS == 11 and measured[-1].shape == (64, 1, 1)
+    assert flattening.shape == (64,), "the same numbers"
     assert sum(p.numel() for p in model.parameters()) < 300_000
 
 
