@@ -219,7 +219,8 @@ def _fit(commands) -> None:
     kind.add_argument("--robust", action="store_true", help="the adversarially trained variant")
     kind.add_argument("--judge", action="store_true", help="the judge of that data set")
     kind.add_argument("--referee", action="store_true", help="its second judge, for reporting")
-    kind.add_argument("--dcgan", action="store_true", help="a generator of its images")
+    kind.add_argument("--dcgan", action="store_true", 
+                      help="a generator: NAME is fashion_mnist-16 or -64, by its code")  # fmt: skip
     p.add_argument("--out", default="weights", metavar="FOLDER",
                    help="where NAME.safetensors and NAME.json go (default: weights)")  # fmt: skip
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's")

@@ -51,11 +51,8 @@ def invert(args: Namespace) -> int:
                          "give --save g.safetensors instead.")  # fmt: skip
     seeds = list(dict.fromkeys(args.seeds or [args.seed or 0]))
     settings = _settings(args)
-    kept = (
-        {s: checkpoint_beside(args.save, classifier, settings, s) for s in seeds}
-        if args.save
-        else {}
-    )
+    stopped = seeds if args.save else []
+    kept = {s: checkpoint_beside(args.save, classifier, settings, s) for s in stopped}
     try:
         runs = [_run(args, classifier, settings, seed, kept.get(seed)) for seed in seeds]
         written = _write(args, classifier, runs, out)

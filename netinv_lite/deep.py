@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from time import process_time
@@ -46,11 +45,9 @@ def trained(dataset: str, seed: int, network: str, source: str, depth: int):
     model = load_classifier(dataset + network)
     data, made = surrogate(source, dataset, seed, network)
     cut = blocks_of(model, None, model.image_shape)[depth - 1].name
-    # With one block there is nothing to train together: as many steps for it alone.
-    steps = SETTINGS.steps + (depth == 1) * SETTINGS.joint
     start = process_time()
-    inverse = invert_layers(model, cut, data=data, config=replace(SETTINGS, steps=steps),
-                            start=before, device="cpu", seed=seed, progress=False)  # fmt: skip
+    inverse = invert_layers(model, cut, data=data, config=SETTINGS, start=before, device="cpu",
+                            seed=seed, progress=False)  # fmt: skip
     seconds = about["train_seconds"] + process_time() - start
     return inverse, {"train_seconds": seconds, "source_seconds": made}
 

@@ -50,8 +50,8 @@ def invert_layers(
         the stages of its blocks are left out. It is not changed.
     checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
 
-    The model comes back bit-identical, in its mode. Raises ValueError for a model, a cut or data
-    that do not fit, FloatingPointError for a loss that is not finite.
+    The model comes back bit-identical, in its mode. Raises ValueError for a model, a cut, data
+    or a start that do not fit, FloatingPointError for a loss that is not finite.
     Source: Dong et al. 2021, Deep Neural Networks are Surprisingly Reversible.
     """
     config = config or DirectConfig()
@@ -69,18 +69,25 @@ def invert_layers(
 
 
 def _begin_from(start: LayerwiseInverse, inverse: LayerwiseInverse) -> None:
-    """Copy what `start` knows of the first blocks into `inverse`."""
-    names, known = ([b.name for b in one.blocks] for one in (inverse, start))
-    if len(known) >= len(names) or names[: len(known)] != known:
-        raise ValueError(f"start is of the blocks {', '.join(known)}: these are not the first of "
-                         f"{', '.join(names)}.")  # fmt: skip
-    if start.config.width != inverse.config.width:
-        raise ValueError(f"start has inverses of width {start.config.width}, and the config asks "
-                         f"for {inverse.config.width}.")  # fmt: skip
-    mine, other = (fingerprint(one.model.state_dict()) for one in (inverse, start))
-    if mine != other:
-        raise ValueError("start is an inverse of another model.")
-    inverse.inverses[: len(known)].load_state_dict(start.inverses.state_dict())
+    """Copy what `start` knows of the first blocks into `inverse`.
+
+    Names do not tell whether these are the same blocks (a cut before a rectifier names the block
+    after its convolution, as one behind it does); what the two make of an image does.
+    """
+    k = len(start.blocks)
+    alike = [(one.image_shape, one.input_range, one.config.width) for one in (inverse, start)]
+    if alike[0] != alike[1]:
+        raise ValueError(f"start is for images, a range and a width of {alike[1]}, where "
+                         f"{alike[0]} are asked.")  # fmt: skip
+    with seeded(0, "cpu"), frozen(start.model), torch.no_grad():
+        x = source("noise", inverse.image_shape, inverse.input_range)(2)
+        seen = [one.representations(x.to(device_of(one.model)), k)[-1].cpu()
+                for one in (inverse, start)]  # fmt: skip
+    if k >= len(inverse.blocks) or seen[0].shape != seen[1].shape or not torch.allclose(*seen):
+        raise ValueError(f"start is an inverse of another model, or its {k} blocks, up to "
+                         f"{start.blocks[-1].name!r}, are not the first of those asked, "
+                         f"{', '.join(block.name for block in inverse.blocks)}.")  # fmt: skip
+    inverse.inverses[:k].load_state_dict(start.inverses.state_dict())
 
 
 class _Run:
@@ -92,7 +99,7 @@ class _Run:
         self.start = start and fingerprint(start.inverses.state_dict())
         K, config, known = len(inverse.blocks), inverse.config, len(start.blocks) if start else 0
         self.stages = [(f"block {k}", k, config.steps) for k in range(known + 1, K + 1)]
-        self.stages += [("joint", K, config.joint)] * (config.joint > 0 and K > 1)
+        self.stages += [("joint", K, config.joint)] * (config.joint > 0)
         self.stage = self.step = 0
         self._begin()
 

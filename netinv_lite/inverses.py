@@ -12,9 +12,10 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
     """A small network from a block's output, one of shape `after`, to its input, `before`.
 
     Where the block only flattened, the exact inverse; else linear layers where one of the two is a
-    vector, or an image of one pixel, and convolutions, at the larger of the two sizes, between
-    images. Between images of one shape they are added to what comes in: there the inverse starts as
-    the identity.
+    vector, or an image of one pixel (a generator's code, or a mean over all positions), and
+    convolutions between images: at the larger of the two sizes, or, where the block doubled its
+    input, as a generator's do, halved by a stride. Between images of one shape they are added to
+    what comes in: there the inverse starts as the identity.
     """
     if math.prod(after) == math.prod(before) and len(after) != len(before):
         return nn.Unflatten(1, before)
@@ -30,7 +31,7 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
         return nn.Sequential(*layers)
     if after == before:
         return nn.Sequential(_Residual(before[0], width, depth=3))
-    if after[1:] == tuple(2 * side for side in before[1:]):  # a generator's block made it larger
+    if after[1:] == tuple(2 * side for side in before[1:]):
         return nn.Sequential(
             *_convolution(after[0], width),
             *_convolution(width, 2 * width, stride=2),

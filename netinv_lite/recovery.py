@@ -31,11 +31,11 @@ SAMPLES = 200  # of codes that nothing was trained on
 PER_CLASS = 20  # real images of each class that nothing was trained on
 STEPS = 500  # of a search
 POLISH = 50  # steps of a search that begins where one pass has ended
-ALIKE = DirectConfig(steps=100, every_depth=False, width=32, bfloat16=True)
+ALIKE = DirectConfig(steps=100, joint_lr=1e-3, every_depth=False, width=32, bfloat16=True)
 TRAININGS = {
     "block": replace(ALIKE, steps=400, joint=0),
     "joint": replace(ALIKE, joint=1200),
-    "long": replace(ALIKE, joint=6000),
+    "long": replace(ALIKE, joint=7600),
 }
 SEARCHES = {"descent": 1, "restarts": 4}  # starts of which the best is kept
 METHODS = (*TRAININGS, "polished", *SEARCHES)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
 from netinv_lite import direct
@@ -187,14 +188,26 @@ def test_it_begins_where_an_inverse_of_a_shallower_cut_ended(tmp_path):
 
 
 @pytest.mark.parametrize("cut, settings, words", [
-    (0, {}, "not the first of"), (1, {"model": 1}, "another model"), (1, {"width": 4}, "width 8"),
+    (0, {}, "not the first of"), (1, {"model": 1}, "another model"), (1, {"width": 4}, "a width"),
+    (1, {"input_range": (-2.0, 2.0)}, "a range"),
 ])  # fmt: skip
 def test_a_start_that_does_not_fit_is_refused(cut, settings, words):
+    settings = dict(settings)
     names = [block.name for block in train().blocks]
-    model = tiny_cnn(seed=settings.get("model", 0))
-    config = replace(QUICK, width=settings.get("width", QUICK.width))
+    model = tiny_cnn(seed=settings.pop("model", 0))
+    config = replace(QUICK, width=settings.pop("width", QUICK.width))
     with pytest.raises(ValueError, match=words):
-        train(model, config, cut=names[cut], start=train(cut=names[0]))
+        train(model, config, cut=names[cut], start=train(cut=names[0]), **settings)
+
+
+def test_a_start_from_within_a_block_is_refused():
+    """The blocks' names are the same, and what they do is not."""
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)))
+    within, whole = (train(model, cut=cut, image_shape=SHAPE) for cut in ("0", "1"))
+    assert [b.name for b in within.blocks] == [b.name for b in whole.blocks] == ["0"]
+    assert len(train(model, cut="2", image_shape=SHAPE, start=whole).blocks) == 2
+    with pytest.raises(ValueError, match="not the first of"):
+        train(model, cut="2", image_shape=SHAPE, start=within)
 
 
 @pytest.mark.parametrize("every", [True, False])

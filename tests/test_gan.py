@@ -126,8 +126,10 @@ def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     assert "recipe of a generator" in capsys.readouterr().err
 
 
-def test_what_ships_draws_what_the_judge_knows():
-    gan, judge = shipped_gan.load_gan("fashion_mnist-16"), nil.load_judge("fashion_mnist")
+@pytest.mark.parametrize("code", [16, 64])
+def test_what_ships_draws_what_the_judge_knows(code):
+    gan, judge = shipped_gan.load_gan(f"fashion_mnist-{code}"), nil.load_judge("fashion_mnist")
+    assert gan.latent_dim == code
     with torch.no_grad():
         made = shipped_gan.unframed(gan(gan.latents(300, torch.Generator().manual_seed(3))))
     assert nil.metrics.confidence(judge, made) > 0.8

@@ -89,7 +89,7 @@ def test_a_repair_is_measured_before_and_after(gan, damage):
     else:
         assert row["believed_before"] != recovery.repair(**BASE, damage="none", method="shrunk")[
             "believed_before"]  # fmt: skip
-    assert 0 <= row["same"] <= 1 and 0 < row["sure"] <= 1
+    assert row["sure_before"] == alone["sure_before"]
 
 
 def test_the_rejected_are_those_believed_least(gan):
@@ -109,6 +109,11 @@ def test_a_row_is_of_the_generator_that_it_names():
     alone = of({"dataset": "fashion_mnist"})
     assert len({alone, of(BASE), of({**BASE, "code": 64})}) == 3
     assert of({"dataset": "fashion_mnist", "code": 17}) == alone, "there is none such"
+
+
+def test_what_is_said_of_the_steps_is_so():
+    steps = {m: 4 * c.steps + c.joint for m, c in recovery.TRAININGS.items()}  # of four blocks
+    assert steps["joint"] == steps["block"] and steps["long"] == 5 * steps["block"]
 
 
 def test_the_design_compares_both_codes():
