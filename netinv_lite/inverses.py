@@ -33,9 +33,8 @@ def inverse_of(after: tuple[int, ...], before: tuple[int, ...], width: int) -> n
         return nn.Sequential(_Residual(before[0], width, depth=3))
     if after[1:] == tuple(2 * side for side in before[1:]):
         return nn.Sequential(
-            *_convolution(after[0], width),
-            *_convolution(width, 2 * width, stride=2),
-            *_convolution(2 * width, 2 * width),
+            *_convolution(after[0], width, stride=2),
+            *_convolution(width, 2 * width),
             nn.Conv2d(2 * width, before[0], 3, padding=1),
         )
     size = max(after[1:], before[1:])

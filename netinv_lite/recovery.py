@@ -18,19 +18,18 @@ from torchmetrics.functional.image import (
 
 from .architectures import DCGAN
 from .classifiers import load_judge
+from .codes import refined, searched
 from .data import check_name
 from .direct import DirectConfig, LayerwiseInverse, invert_layers
 from .experiments import Experiment
 from .metrics import confidence, logits
-from .probe import frozen
 from .quality import real_images
 from .shipped_gan import framed, load_gan, unframed
 
 CODES = (16, 64)  # numbers in a code of the shipped generators
 SAMPLES = 200  # of codes that nothing was trained on
 PER_CLASS = 20  # real images of each class that nothing was trained on
-STEPS = 500  # of a search
-POLISH = 50  # steps of a search that begins where one pass has ended
+UNGUIDED = 32  # steps of the control of `refined` that begins near 0
 ALIKE = DirectConfig(steps=100, joint_lr=1e-3, every_depth=False, width=32, bfloat16=True)
 TRAININGS = {
     "block": replace(ALIKE, steps=400, joint=0),
@@ -38,9 +37,9 @@ TRAININGS = {
     "long": replace(ALIKE, joint=7600),
 }
 SEARCHES = {"descent": 1, "restarts": 4}  # starts of which the best is kept
-METHODS = (*TRAININGS, "polished", *SEARCHES)
+METHODS = (*TRAININGS, "refined", *SEARCHES, "unguided")
 DAMAGES = ("none", "noise", "hole", "rejected")
-REPAIRS = ("long", "polished", "descent", "shrunk")
+REPAIRS = ("long", "refined", "descent", "shrunk")
 
 
 # ---- the ways back ------------------------------------------------------------------------------
@@ -58,54 +57,33 @@ def trained(dataset: str, seed: int, code: int, method: str) -> tuple[LayerwiseI
     return inverse, process_time() - start
 
 
-def searched(
-    gan: DCGAN, x: Tensor, seed: int = 0, starts: int = 1, begin: Tensor | None = None
-) -> Tensor:
-    """min over z of ‖g(z) − x‖₁ + 10⁻³‖z‖²/D by Adam; (N,C,32,32) -> (N,D,1,1), the best of starts.
-
-    The first start is near 0, where codes are likeliest, the others are drawn; or the one start is
-    `begin`, in `POLISH` steps instead of `STEPS`. Source: Zhu et al. 2016.
-    """
-    if begin is None:
-        z = gan.latents(starts * len(x), torch.Generator().manual_seed(seed))
-        z[: len(x)] *= 0.1
-    else:
-        z = begin.clone()
-    z.requires_grad_()
-    wanted, adam = x.repeat(starts, 1, 1, 1), torch.optim.Adam([z], lr=0.05)
-    with frozen(gan):
-        for _ in range(STEPS if begin is None else POLISH):
-            off = (gan(z) - wanted).abs().mean((1, 2, 3))
-            loss = off.sum() + 1e-3 * z.square().mean((1, 2, 3)).sum()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-        with torch.no_grad():
-            off = (gan(z) - wanted).abs().mean((1, 2, 3)).view(starts, -1)
-    return z.detach().unflatten(0, (starts, len(x)))[off.argmin(0), range(len(x))]
-
-
 def codes(
     gan: DCGAN, x: Tensor, dataset: str, seed: int, code: int, method: str
 ) -> tuple[Tensor, float]:
     """The codes that a way back finds for x (N,C,32,32), and the seconds of that way alone."""
-    learned = method not in SEARCHES
-    inverse = trained(dataset, seed, code, learned_by(method))[0] if learned else None
-    start, parts = process_time(), []
+    inverse = trained(dataset, seed, code, learned_by(method))[0] if learns(method) else None
+    random, start, parts = torch.Generator().manual_seed(seed), process_time(), []
     for batch in x.split(100):
-        if learned:
+        if method in SEARCHES:
+            z = searched(gan, batch, seed, SEARCHES[method])
+        elif method == "unguided":
+            z = refined(gan, batch, 0.1 * gan.latents(len(batch), random), UNGUIDED)
+        else:
             with torch.no_grad():
                 z = inverse(batch)
-            z = searched(gan, batch, begin=z) if method == "polished" else z
-        else:
-            z = searched(gan, batch, seed, SEARCHES[method])
+            z = refined(gan, batch, z) if method == "refined" else z
         parts.append(z)
     return torch.cat(parts), process_time() - start
 
 
+def learns(method: str) -> bool:
+    """Whether a method uses inverses that are trained first."""
+    return learned_by(method) in TRAININGS
+
+
 def learned_by(method: str) -> str:
     """The training whose inverses a method uses."""
-    return "long" if method == "polished" else method
+    return "long" if method == "refined" else method
 
 
 # ---- codes recovered ----------------------------------------------------------------------------
@@ -116,8 +94,9 @@ def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float
 
     code: of how many numbers, 16 or 64, which names the generator. method: "block", the inverses
     of its blocks one by one; "joint", in as many steps, the last of them together; "long", in five
-    times as many; "polished", that and 50 steps of a search from its answer; or a search of 500
-    steps, "descent" from near 0, and "restarts", the best of that and three drawn starts.
+    times as many; "refined", that and 8 steps of second order from its answer; or, without any
+    inverse, 500 steps of first order, "descent" from near 0 and "restarts", the best of that and
+    three drawn starts, and 32 of second order, "unguided", from near 0.
     cosine, mean of cos(z, ẑ); psnr in dB and ssim of g(ẑ) and g(z), psnr also of the worst tenth;
     psnr_real, of unseen real images and what the generator draws from the codes found for them;
     train_seconds and image_ms, to learn the way back and to take it, of the processor.
@@ -125,8 +104,7 @@ def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float
     check_name(method, METHODS, "method")
     gan = load_gan(f"{dataset}-{code}")
     z, x = sampled(gan, seed)
-    learned = method not in SEARCHES
-    seconds = trained(dataset, seed, code, learned_by(method))[1] if learned else 0.0
+    seconds = trained(dataset, seed, code, learned_by(method))[1] if learns(method) else 0.0
     found, taken = codes(gan, x, dataset, seed, code, method)
     real = framed(real_images(dataset, PER_CLASS)[0])
     behind, _ = codes(gan, real, dataset, seed, code, method)
@@ -163,7 +141,7 @@ def repair(dataset: str, seed: int, code: int, damage: str, method: str) -> dict
 
     damage: "none"; "noise", Gaussian of deviation .3; "hole", a black square of 10 pixels; or
     "rejected", no damage but the tenth of samples that the discriminator believes least.
-    method: "long", "polished" or "descent", as in `recovery`; or "shrunk", the control that knows
+    method: "long", "refined" or "descent", as in `recovery`; or "shrunk", the control that knows
     the code and draws it at .7 of its length, for such images are nearer to the mean.
     believed_before, believed: mean logit of the discriminator; sure_before, sure: mean confidence
     of the judge; same: share of images to which the judge gives the class that it gives the sample
@@ -211,7 +189,7 @@ def damaged(x: Tensor, damage: str, seed: int = 0) -> Tensor:
 
 def _recoveries(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
     """Every way to find the small code; of the large one, for comparison, those that take long."""
-    ways = [*product(CODES[:1], METHODS), *product(CODES[1:], ("long", *SEARCHES))]
+    ways = [*product(CODES[:1], METHODS), *product(CODES[1:], ("long", "refined", *SEARCHES))]
     return [{"dataset": d, "seed": s, "code": c, "method": m}
             for d, s, (c, m) in product(sets, seeds, ways)]  # fmt: skip
 
