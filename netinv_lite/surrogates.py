@@ -19,7 +19,8 @@ from .quality import PER_CLASS, inverted
 from .synthetic import Source
 
 IMAGES = 20_000  # of a larger set: an inverse that learns for 1,000 steps sees 32,000
-GENERATORS = 3  # of a classifier's own inversion, each of another seed, as for a student
+GENERATORS = 3  # of a classifier's own inversion, each of another seed, as for a student;
+OF_OTHERS = 1  # of another network than the plain one, which may be ten times as costly
 DRAWN = (*synthetic.KINDS, "mixed")
 COSTLY = (*PRESETS, "batch norm")  # what takes a training or a search of its own
 
@@ -33,9 +34,10 @@ def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[So
     """A source of images, and the seconds of the processor that it took to make.
 
     kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions of
-    the shipped classifier `dataset` + `network`; "batch norm", its DeepInversion images; "real",
-    its training images, which a dataless attack lacks; a data set, for that one's, in the size and
-    channels asked; or several of these, "typical + strokes", in equal parts.
+    the shipped classifier `dataset`, or of `OF_OTHERS` of `dataset` + `network`; "batch norm", its
+    DeepInversion images; "real", its training images, which a dataless attack lacks; a data set,
+    for that one's, in the size and channels asked; or several of these, "typical + strokes", in
+    equal parts.
     """
     if " + " in kind:
         parts = [surrogate(part, dataset, seed, network) for part in kind.split(" + ")]
@@ -59,8 +61,8 @@ def generators(
     dataset: str, seed: int, preset: str, network: str = ""
 ) -> tuple[list[Inversion], float]:
     """Inversions of the shipped classifier, and the seconds they took."""
-    start = process_time()
-    seeds = range(GENERATORS * seed, GENERATORS * (seed + 1))
+    start, number = process_time(), OF_OTHERS if network else GENERATORS
+    seeds = range(number * seed, number * (seed + 1))
     return [inverted(dataset, s, network, preset=preset) for s in seeds], process_time() - start
 
 

@@ -148,6 +148,12 @@ def test_a_source_is_the_same_in_any_order(tiny):
     assert surrogates.generators.cache_info().misses == 1
 
 
+def test_of_another_network_than_the_plain_one_there_are_fewer_generators(tiny):
+    plain, _ = surrogates.generators("mnist", 0, "readable")
+    robust, _ = surrogates.generators("mnist", 0, "readable", "-robust")
+    assert (len(plain), len(robust)) == (2, surrogates.OF_OTHERS)
+
+
 def test_rivals_need_no_training(tiny):
     rows = run(DIRECT, [{"method": m, "source": "none", "depth": 4} for m in zeroshot.RIVALS])
     assert all(in_range(row, COMMON | {"source_seconds", "image_ms"}) for row in rows)
