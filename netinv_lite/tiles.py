@@ -51,9 +51,9 @@ class Gallery:
     """Tiles in rows and columns, with names at the left, heads above and text below.
 
     pixels (N,H,W,3) in [0,1]; cells (R,C) of indices into them, -1 for a blank; tags (N,), "" for
-    a tile that is read as asked and else what is read; heads and feet are (first column, number of
-    columns, text); lines are printed bold,
-    notes plain, and a key to the tags, which are the `reader`'s.
+    a tile that is read as it should be, `right`, and else what is read; heads and feet are (first
+    column, number of columns, text); lines are printed bold, notes plain, and a key to the tags,
+    which are the `reader`'s.
     """
 
     pixels: np.ndarray
@@ -66,6 +66,7 @@ class Gallery:
     lines: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     reader: str = "judge"
+    right: str = "as asked"
 
     def draw(self) -> Figure:
         agree = None if self.tags is None else self.tags == ""
@@ -121,8 +122,8 @@ class Gallery:
         tag = min(tick, 0.93 * points / (0.64 * max(longest, 1)))
         self._sizes = tick, tag if tag >= 5.5 else None
         if self._sizes[1]:
-            return f"{TICK}: read as asked; otherwise what the {self.reader} reads."
-        return f"{TICK}: read as asked by the {self.reader}; {CROSS}: as another class."
+            return f"{TICK}: read {self.right}; otherwise what the {self.reader} reads."
+        return f"{TICK}: read {self.right} by the {self.reader}; {CROSS}: as another class."
 
     def _marks(self, ax) -> None:
         pitch_y, pitch_x, read, u = self._size
