@@ -26,14 +26,18 @@ def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict
 
     source: what the inverses learn on, as in `surrogate`; depth: how many blocks are between the
     image and the representation. Every depth has inverses of its own, which begin where those of
-    the depth before ended. psnr to image_ms as in `direct`, train_seconds from the first depth on;
-    convolutions, how many of them lie before that depth.
+    the depth before ended. psnr to image_ms as in `direct`, and with `refined_` after a few steps
+    more from there; train_seconds from the first depth on; convolutions, how many of them lie
+    before that depth.
     """
     inverse, about = trained(dataset, seed, network, source, depth)
     x, _ = real_images(dataset, PER_CLASS)
-    made, seconds = returned(inverse, x, "answer", depth, seed)
-    here = {"image_ms": 1000 * seconds / len(x), "convolutions": min(2 * depth - 1, 19)}
-    return {**scores(inverse, x, made, depth, dataset), **about, **here}
+    here = {"convolutions": min(2 * depth - 1, 19)}
+    for method, name in (("answer", ""), ("refined", "refined_")):
+        made, seconds = returned(inverse, x, method, depth, seed)
+        row = {**scores(inverse, x, made, depth, dataset), "image_ms": 1000 * seconds / len(x)}
+        here |= {name + k: v for k, v in row.items() if not (name and k == "values")}
+    return {**here, **about}
 
 
 @lru_cache(maxsize=BLOCKS)

@@ -22,6 +22,7 @@ from .probe import (
     set_random_state,
     signature,
 )
+from .search import distance
 from .synthetic import Source, of, source
 from .training import one_cycle
 from .weights import fingerprint, read_tensors, write_tensors
@@ -215,9 +216,3 @@ def _losses(inverse: LayerwiseInverse, x: Tensor, a: list[Tensor], config) -> di
         answered = inverse.model(made).float().log_softmax(1)
         losses["answer"] = F.kl_div(answered, wanted, reduction="batchmean", log_target=True)
     return losses
-
-
-def distance(a: Tensor, b: Tensor) -> Tensor:
-    """mean|a − b| in units of the mean deviation of b from its mean."""
-    a, b = a.float(), b.float()
-    return F.l1_loss(a, b) / (b - b.mean()).abs().mean().clamp_min(1e-6)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from .classifiers import load_classifier, load_judge
 from .data import check_name
-from .direct import DirectConfig, LayerwiseInverse, distance, invert_layers
+from .direct import DirectConfig, LayerwiseInverse, invert_layers
 from .experiments import Experiment
 from .layerwise import blocks_of, compared
-from .losses import total_variation
 from .probe import frozen, seeded, signature
 from .quality import real_images
+from .search import descended
 from .surrogates import costly, pictures, surrogate
 
 PER_CLASS = 50  # real images of each class, none of them in a training set, that have to come back
@@ -36,7 +36,7 @@ TOGETHER = ("joint", "answer", "long")  # with a stage that trains all inverses 
 DESCENTS = {
     "descent": {},
     "descent + TV": {"variation": 0.5},
-    "descent from black": {"start": -1.0},
+    "descent from black": {"level": -1.0},
 }
 RIVALS = (*DESCENTS, "class means")
 
@@ -123,8 +123,10 @@ def returned(inverse: LayerwiseInverse, x: Tensor, method: str, depth: int, seed
         means = class_means(inverse.model)
     start = process_time()
     if method in DESCENTS:
-        made = [descended(inverse, a, depth, seed + 1000 * i, **DESCENTS[method])
+        made = [from_level(inverse, a, depth, seed + 1000 * i, **DESCENTS[method])
                 for i, a in enumerate(parts)]  # fmt: skip
+    elif method == "refined":
+        made = [inverse.refined(a, depth) for a in parts]
     elif method == "class means":
         with torch.no_grad():
             made = [means[inverse.model(x).argmax(1)]]
@@ -134,32 +136,15 @@ def returned(inverse: LayerwiseInverse, x: Tensor, method: str, depth: int, seed
     return torch.cat(made), process_time() - start
 
 
-def descended(
-    inverse: LayerwiseInverse, a: Tensor, depth: int, seed: int, start: float = 0.0,
+def from_level(
+    inverse: LayerwiseInverse, a: Tensor, depth: int, seed: int, level: float = 0.0,
     variation: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """min over x in the input range of ‖f(x) − a‖₁ + λ TV(x), by Adam; -> (B,C,H,W).
-
-    a: representations (B, …) after block `depth`; the norm in units of a's deviation. λ is the
-    `variation`, and `start` the level, from −1 to 1, of the first pixels, which are slightly noisy.
-    Source: Mahendran & Vedaldi 2015.
-    """
+    """The search that begins with slightly noisy pixels of one level, from −1 to 1."""
     (low, high), random = inverse.input_range, torch.Generator().manual_seed(seed)
     noise = torch.randn(len(a), *inverse.image_shape, generator=random)
-    x = (start + 0.1 * noise).clamp(-1, 1).requires_grad_()  # from −1 to 1, whatever the range
-    adam = torch.optim.Adam([x], lr=0.05)
-    with frozen(inverse.model):
-        for _ in range(STEPS["descent"]):
-            h = low + (high - low) / 2 * (1 + x)
-            for block in inverse.blocks[:depth]:
-                h = block(h)
-            loss = distance(h, a) + variation * total_variation(x)
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            with torch.no_grad():
-                x.clamp_(-1, 1)
-    return (low + (high - low) / 2 * (1 + x)).detach()
+    images = low + (high - low) / 2 * (1 + (level + 0.1 * noise).clamp(-1, 1))
+    return descended(inverse, a, images, depth, steps=STEPS["descent"], variation=variation)
 
 
 def class_means(classifier: nn.Module) -> Tensor:

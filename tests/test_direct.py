@@ -154,6 +154,36 @@ def test_wrong_representations_are_refused():
         inverse(torch.full((2, D), float("nan")))
 
 
+@pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)])
+def test_a_search_goes_on_from_where_the_pass_ended(span):
+    model = tiny_cnn()
+    model.input_range = span
+    inverse, before = train(model), snapshot(model)
+    x = torch.rand(6, *SHAPE) * (span[1] - span[0]) + span[0]
+    with torch.no_grad():
+        for depth, a in enumerate(inverse.representations(x), 1):
+            made = [inverse(a, depth), *(inverse.refined(a, depth, steps=n) for n in (1, 10, 60))]
+            far = [(inverse.representations(y, depth)[-1] - a).norm() for y in made]
+            assert far == sorted(far, reverse=True) and far[-1] < 0.7 * far[0]
+            assert all(span[0] <= y.min() and y.max() <= span[1] for y in made)
+            one = inverse.refined(a[:1], depth, steps=10)
+            assert torch.allclose(one, made[2][:1], atol=2e-3), "each image for itself"
+    assert_same(snapshot(model), before)
+
+
+def test_a_search_takes_a_representation_with_a_graph_and_refuses_what_a_pass_refuses():
+    inverse = train()
+    a = inverse.representations(torch.rand(2, *SHAPE).requires_grad_())[-1]
+    made = inverse.refined(a, steps=2)
+    assert not made.requires_grad
+    with pytest.raises(ValueError, match="1 or more"):
+        inverse.refined(a, steps=0)
+    with pytest.raises(ValueError, match="NaN"):
+        inverse.refined(a * torch.nan)
+    with pytest.raises(ValueError, match="are expected after"):
+        inverse.refined(a[:, :1])
+
+
 def test_given_images_are_learned_on():
     grey = torch.linspace(-0.8, 0.8, 32).view(-1, 1, 1, 1).repeat(1, *SHAPE)
     config, error = replace(QUICK, steps=60, joint=0, batch_size=16), {}
