@@ -103,6 +103,8 @@ class LayerwiseInverse(nn.Module):
 
         min over x in the input range of ‖f(x) − a‖₁ by Adam, in steps that fade from .01 to 0 (of
         pixels from −1 to 1). Each costs one forward and one backward pass of the first blocks.
+        Raises ValueError for what a pass refuses, and without a step. Source: Mahendran & Vedaldi
+        2015, who begin with noise.
         """
         if steps < 1:
             raise ValueError(f"steps must be 1 or more, not {steps}.")
