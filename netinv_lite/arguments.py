@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import fields
 
 from .benchmark import KINDS
@@ -11,6 +10,7 @@ from .conditioning import SCHEMES
 from .data import check_name
 from .layerwise import DirectConfig
 from .losses import InversionLoss
+from .parsing import Parser, image_shape, joined, pixel_range, weight_of
 from .presets import PRESETS, InversionConfig
 
 PROGRAM = "python -m netinv_lite"
@@ -53,13 +53,6 @@ EXAMPLES = f"""examples:
 `{PROGRAM} COMMAND --help` explains a command."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line instead of the whole usage where an argument is wrong."""
-
-    def error(self, message: str):
-        raise ValueError(f"{message.rstrip('.')}. See: {self.prog} --help")
-
-
 def parse(argv: list[str]) -> argparse.Namespace:
     """`argv` as a namespace whose `command` is one of the functions of `cli`, or None.
 
@@ -68,26 +61,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser, commands = _parser()
     if argv and not argv[0].startswith("-"):
         check_name(argv[0], commands, "command")
-    args = parser.parse_args(_joined(argv))
+    args = parser.parse_args(joined(argv))
     args.help = parser.format_help()
     return args
 
 
-def _joined(argv: list[str]) -> list[str]:
-    """`--input-range -1,1` as one word, because argparse takes `-1,1` for an option."""
-    argv = list(argv)
-    for i in range(len(argv) - 2, -1, -1):
-        if argv[i] == "--input-range" and re.match(r"-[\d.]", argv[i + 1]):
-            argv[i : i + 2] = [f"--input-range={argv[i + 1]}"]
-    return argv
-
-
-def _parser() -> tuple[_Parser, list[str]]:
-    parser = _Parser(prog=PROGRAM, epilog=EXAMPLES, description=(
+def _parser() -> tuple[Parser, list[str]]:
+    parser = Parser(prog=PROGRAM, epilog=EXAMPLES, description=(
         "See what a trained classifier takes for each of its classes, and whether to believe it."
     ), formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--version", action="store_true", help="print versions and stop")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for build in (_invert, _direct, _fit, _experiment, _benchmark, _weights):
         build(commands)
     for command in commands.choices.values():
@@ -95,7 +79,7 @@ def _parser() -> tuple[_Parser, list[str]]:
     return parser, list(commands.choices)
 
 
-def _command(commands, name: str, help: str, example: str) -> _Parser:
+def _command(commands, name: str, help: str, example: str) -> Parser:
     return commands.add_parser(
         name, help=help, description=f"{help[0].upper()}{help[1:]}.",
         epilog=f"example:\n  {PROGRAM} {name} {example}",
@@ -119,13 +103,7 @@ def _invert(commands) -> None:
     network = p.add_argument_group("the network").add_argument
     network("name", nargs="?", metavar="NAME",
             help="a shipped network (see `weights`) or a .safetensors of `fit`")  # fmt: skip
-    network("--model", metavar="PACKAGE.MODULE:FUNCTION",
-            help="a network of your own: a function without arguments that returns an nn.Module "
-                 "from images (B,C,H,W) to logits (B,K)")  # fmt: skip
-    network("--weights", metavar="FILE", help="its state dict, a .safetensors file")
-    network("--shape", type=_shape, metavar="CxHxW", help="its image shape, for example 3x32x32")
-    network("--input-range", type=_range, metavar="LOW,HIGH",
-            help="range of its pixels (default: the network's own, else 0,1)")  # fmt: skip
+    _own_network(network)
     network("--classes", type=int, metavar="K",
             help="number of classes to insist on (default: as many as it has logits)")  # fmt: skip
     network("--features", metavar="MODULE",
@@ -144,6 +122,17 @@ def _invert(commands) -> None:
     _progress(p)
 
 
+def _own_network(network) -> None:
+    network("--model", metavar="PACKAGE.MODULE:FUNCTION",
+            help="a network of your own: a function without arguments that returns an nn.Module "
+                 "from images (B,C,H,W) to logits (B,K)")  # fmt: skip
+    network("--weights", metavar="FILE", help="its state dict, a .safetensors file")
+    network("--shape", type=image_shape, metavar="CxHxW",
+            help="its image shape, for example 3x32x32")  # fmt: skip
+    network("--input-range", type=pixel_range, metavar="LOW,HIGH",
+            help="range of its pixels (default: the network's own, else 0,1)")  # fmt: skip
+
+
 def _inversion(group) -> None:
     add = group.add_argument
     add(
@@ -152,7 +141,7 @@ def _inversion(group) -> None:
     add("--conditioning", default="vector-matrix", metavar="NAME",
         help=f"{', '.join(SCHEMES)} (default: vector-matrix)")  # fmt: skip
     terms = ", ".join(f.name for f in fields(InversionLoss))
-    add("--loss", nargs="+", type=_weight, metavar="TERM=WEIGHT",
+    add("--loss", nargs="+", type=weight_of, metavar="TERM=WEIGHT",
         help=f"change the loss of the preset: {terms}")  # fmt: skip
     for f in fields(InversionConfig):
         kind, metavar = (int, "N") if type(f.default) is int else (float, "X")
@@ -181,12 +170,7 @@ def _direct(commands) -> None:
     network("name", nargs="?", metavar="NAME", help="a shipped network (see `weights`)")
     network("--torchvision", metavar="NAME",
             help="one of torchvision's, with its own weights, downloaded once")  # fmt: skip
-    network("--model", metavar="PACKAGE.MODULE:FUNCTION",
-            help="one of your own: a function without arguments that returns it")  # fmt: skip
-    network("--weights", metavar="FILE", help="its state dict, a .safetensors file")
-    network("--shape", type=_shape, metavar="CxHxW", help="its image shape, for example 3x32x32")
-    network("--input-range", type=_range, metavar="LOW,HIGH",
-            help="range of its pixels (default: the network's own, else 0,1)")  # fmt: skip
+    _own_network(network)
     network(
         "--cut",
         metavar="MODULE",
@@ -219,7 +203,7 @@ def _fit(commands) -> None:
     kind.add_argument("--robust", action="store_true", help="the adversarially trained variant")
     kind.add_argument("--judge", action="store_true", help="the judge of that data set")
     kind.add_argument("--referee", action="store_true", help="its second judge, for reporting")
-    kind.add_argument("--dcgan", action="store_true", 
+    kind.add_argument("--dcgan", action="store_true",
                       help="a generator: NAME is fashion_mnist-16 or -64, by its code")  # fmt: skip
     p.add_argument("--out", default="weights", metavar="FOLDER",
                    help="where NAME.safetensors and NAME.json go (default: weights)")  # fmt: skip
@@ -275,27 +259,3 @@ def _weights(commands) -> None:
 def _progress(parser) -> None:
     parser.add_argument("--no-progress", dest="progress", action="store_false",
                         help="without a progress bar")  # fmt: skip
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"\d+[x,×]\d+[x,×]\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not CxHxW, for example 3x32x32")
-    return tuple(int(side) for side in re.split("[x,×]", text))
-
-
-def _range(text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        message = f"{text!r} is not LOW,HIGH, for example 0,1 or -1,1"
-        raise argparse.ArgumentTypeError(message) from None
-    return low, high
-
-
-def _weight(text: str) -> tuple[str, float]:
-    name, _, weight = text.partition("=")
-    try:
-        return name.replace("-", "_"), float(weight)
-    except ValueError:
-        message = f"{text!r} is not TERM=WEIGHT, for example margin=1"
-        raise argparse.ArgumentTypeError(message) from None

@@ -32,12 +32,15 @@ def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict
     """
     inverse, about = trained(dataset, seed, network, source, depth)
     x, _ = real_images(dataset, PER_CLASS)
-    here = {"convolutions": min(2 * depth - 1, 19)}
-    for method, name in (("answer", ""), ("refined", "refined_")):
+    rows = []
+    for method in ("answer", "refined"):
         made, seconds = returned(inverse, x, method, depth, seed)
-        row = {**scores(inverse, x, made, depth, dataset), "image_ms": 1000 * seconds / len(x)}
-        here |= {name + k: v for k, v in row.items() if not (name and k == "values")}
-    return {**here, **about}
+        rows.append({**scores(inverse, x, made, depth, dataset),
+                     "image_ms": 1000 * seconds / len(x)})  # fmt: skip
+    once, more = rows
+    del more["values"]
+    return {"convolutions": min(2 * depth - 1, 19), **once,
+            **{f"refined_{name}": value for name, value in more.items()}, **about}  # fmt: skip
 
 
 @lru_cache(maxsize=BLOCKS)

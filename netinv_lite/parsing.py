@@ -1,0 +1,46 @@
+"""Words of a command line into values, and one line where they do not fit."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+
+class Parser(argparse.ArgumentParser):
+    """One line instead of the whole usage where an argument is wrong."""
+
+    def error(self, message: str):
+        raise ValueError(f"{message.rstrip('.')}. See: {self.prog} --help")
+
+
+def joined(argv: list[str]) -> list[str]:
+    """`--input-range -1,1` as one word, because argparse takes `-1,1` for an option."""
+    argv = list(argv)
+    for i in range(len(argv) - 2, -1, -1):
+        if argv[i] == "--input-range" and re.match(r"-[\d.]", argv[i + 1]):
+            argv[i : i + 2] = [f"--input-range={argv[i + 1]}"]
+    return argv
+
+
+def image_shape(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch(r"\d+[x,×]\d+[x,×]\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not CxHxW, for example 3x32x32")
+    return tuple(int(side) for side in re.split("[x,×]", text))
+
+
+def pixel_range(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        message = f"{text!r} is not LOW,HIGH, for example 0,1 or -1,1"
+        raise argparse.ArgumentTypeError(message) from None
+    return low, high
+
+
+def weight_of(text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    try:
+        return name.replace("-", "_"), float(weight)
+    except ValueError:
+        message = f"{text!r} is not TERM=WEIGHT, for example margin=1"
+        raise argparse.ArgumentTypeError(message) from None
