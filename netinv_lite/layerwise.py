@@ -82,8 +82,11 @@ class LayerwiseInverse(nn.Module):
         return self.blocks[-1].shape
 
     def forward(self, representation: Tensor, depth: int | None = None) -> Tensor:
-        """Images of the representations after block `depth` (default: the last)."""
-        a, k = representation, len(self.blocks) if depth is None else depth
+        """Images of the representations after block `depth`, from 1 on (default: the last)."""
+        a, K = representation, len(self.blocks)
+        k = K if depth is None else depth
+        if not isinstance(k, int) or not 1 <= k <= K:
+            raise ValueError(f"depth={k!r}: a whole number from 1 to {K} is needed.")
         expected = self.blocks[k - 1].shape
         if tuple(a.shape[1:]) != expected:
             wanted = ", ".join(map(str, ("B", *expected)))
@@ -106,8 +109,8 @@ class LayerwiseInverse(nn.Module):
         Raises ValueError for what a pass refuses, and without a step. Source: Mahendran & Vedaldi
         2015, who begin with noise.
         """
-        if steps < 1:
-            raise ValueError(f"steps must be 1 or more, not {steps}.")
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"steps={steps!r}: a whole number of at least 1 is needed.")
         with frozen(self), torch.no_grad():
             images = self(representation, depth)
         return descended(self, representation, images, depth, steps=steps, lr=0.01, fading=True)

@@ -152,6 +152,9 @@ def test_wrong_representations_are_refused():
         inverse(torch.zeros(2, D + 1))
     with pytest.raises(ValueError, match="NaN"):
         inverse(torch.full((2, D), float("nan")))
+    for depth in (0, -1, 99, 1.0):
+        with pytest.raises(ValueError, match=rf"depth={depth}: a whole number from 1 to"):
+            inverse(torch.zeros(2, D), depth)
 
 
 @pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)])
@@ -176,8 +179,9 @@ def test_a_search_takes_a_representation_with_a_graph_and_refuses_what_a_pass_re
     a = inverse.representations(torch.rand(2, *SHAPE).requires_grad_())[-1]
     made = inverse.refined(a, steps=2)
     assert not made.requires_grad
-    with pytest.raises(ValueError, match="1 or more"):
-        inverse.refined(a, steps=0)
+    for steps in (0, 2.5):
+        with pytest.raises(ValueError, match=f"steps={steps}: a whole number"):
+            inverse.refined(a, steps=steps)
     with pytest.raises(ValueError, match="NaN"):
         inverse.refined(a * torch.nan)
     with pytest.raises(ValueError, match="are expected after"):
