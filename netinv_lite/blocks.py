@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,8 @@ def split(model: nn.Module, image_shape, cut: str | None = None) -> list[Block]:
     name that there is not (with the nearest), or a cut inside a branch.
     """
     try:
-        traced = fx.symbolic_trace(model)
+        with frozen(model):  # what a forward pass asks of `training` is answered once for all
+            traced = fx.symbolic_trace(model)
     except Exception as error:  # whatever a forward pass may do that fx cannot follow
         raise ValueError(
             f"{type(model).__name__} cannot be split by itself: its forward pass depends on its "
@@ -66,9 +68,14 @@ def _single(nodes: list[fx.Node]) -> list[fx.Node]:
     found = []
     for i, n in enumerate(nodes):
         alive = {m for m in alive if last[m] > i} | ({n} if last[n] > i else set())
-        if alive == {n} and n.op != "placeholder":
+        if alive == {n} and n.op != "placeholder" and not _is_tuple(n):
             found.append(n)
     return found
+
+
+def _is_tuple(n: fx.Node) -> bool:
+    """Whether its value is taken apart by number, as the halves of a channel shuffle are."""
+    return any(u.target is operator.getitem and isinstance(u.args[1], int) for u in n.users)
 
 
 def _owners(n: fx.Node) -> list[str]:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .inverses import inverse_of
-from .layerwise import DirectConfig, LayerwiseInverse, blocks_of, into_range
+from .layerwise import DirectConfig, LayerwiseInverse, into_range
 from .probe import (
     check_images,
     device_of,
@@ -58,11 +58,10 @@ def invert_layers(
     config = config or DirectConfig()
     shape, span = signature(model, image_shape, input_range)
     model = on_device(model, device)
-    blocks = blocks_of(model, cut, shape)
     draw = source(config.source, shape, span) if data is None else data
     draw = of(draw) if isinstance(draw, Tensor) else draw
     with seeded(seed, device), frozen(model):
-        inverse = LayerwiseInverse(model, blocks, shape, span, config, seed).to(device_of(model))
+        inverse = LayerwiseInverse(model, cut, shape, span, config, seed).to(device_of(model))
         if start:
             _begin_from(start, inverse)
         _Run(inverse, draw, checkpoint, start).train(progress)

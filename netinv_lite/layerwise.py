@@ -60,14 +60,17 @@ class LayerwiseInverse(nn.Module):
     """g_1∘…∘g_K, one small network for each block of a model; `report`, `save`, `load`.
 
     A representation a_K (B, …) -> images (B,C,H,W) in the model's input range, in one pass.
-    `history` holds each stage's losses.
+    `history` holds each stage's losses; cut as in `invert_layers`.
     """
 
-    def __init__(self, model: nn.Module, blocks: list[Block], image_shape, input_range,
-                 config: DirectConfig, seed: int):  # fmt: skip
+    def __init__(self, model: nn.Module, cut: str | Sequence[nn.Module] | None, image_shape,
+                 input_range, config: DirectConfig, seed: int):  # fmt: skip
         super().__init__()
+        blocks = blocks_of(model, cut, image_shape)
         # Not registered: the model is the user's, and no part of what is trained and saved.
         self.__dict__.update(model=model, blocks=blocks)
+        # No block's name would do for a cut: one may end behind the layer that it is named after.
+        self.cut = cut if cut is None or isinstance(cut, str) else [b.name for b in blocks]
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
         self.config, self.seed = config, seed
         shapes = [self.image_shape, *(block.shape for block in blocks)]
@@ -158,9 +161,9 @@ class LayerwiseInverse(nn.Module):
         tensors = {f"inverses.{k}": v for k, v in self.inverses.state_dict().items()}
         return tensors, {
             "image_shape": list(self.image_shape), "input_range": list(self.input_range),
-            "blocks": [block.name for block in self.blocks], "config": asdict(self.config),
-            "seed": self.seed, "model": fingerprint(self.model.state_dict()),
-            "history": self.history,
+            "cut": self.cut, "blocks": [block.name for block in self.blocks],
+            "config": asdict(self.config), "seed": self.seed, "history": self.history,
+            "model": fingerprint(self.model.state_dict()),
         }  # fmt: skip
 
     @classmethod
@@ -168,19 +171,27 @@ class LayerwiseInverse(nn.Module):
              device="auto") -> LayerwiseInverse:  # fmt: skip
         """The inverse saved at `path`, for the same model; `blocks` where they were given by hand.
 
-        Raises ValueError where the file is damaged or belongs to another model.
+        Raises ValueError where the file is damaged or belongs to another model, or to blocks given
+        by hand, which are not given again.
         """
         tensors, meta = read_tensors(path)
         about = meta.get("direct")
-        if about is None:
+        if about is None or "cut" not in about:
             raise ValueError(f"{path} holds tensors, but no saved direct inverse.")
         if about["model"] != fingerprint(model.state_dict()):
             raise ValueError(f"{path} inverts another model than this {type(model).__name__}.")
-        model = on_device(model, device)
-        cut = blocks if blocks is not None else about["blocks"][-1]
-        found = blocks_of(model, cut, about["image_shape"])
-        inverse = cls(model, found, about["image_shape"], about["input_range"],
+        by_hand = isinstance(about["cut"], list)
+        if by_hand != (blocks is not None):
+            raise ValueError(f"{path} inverts blocks that were given by hand: give them again, as "
+                             "blocks=[module, module, …]." if by_hand else
+                             f"{path} inverts blocks that are found by themselves: leave blocks "
+                             "out.")  # fmt: skip
+        model, cut = on_device(model, device), blocks if by_hand else about["cut"]
+        inverse = cls(model, cut, about["image_shape"], about["input_range"],
                       DirectConfig(**about["config"]), about["seed"])  # fmt: skip
+        if inverse.cut != about["cut"]:
+            raise ValueError(f"{path} inverts the blocks {', '.join(about['cut'])}, not "
+                             f"{', '.join(inverse.cut)}.")  # fmt: skip
         inverse.inverses.load_state_dict(part(tensors, "inverses"))
         inverse.history = about["history"]
         return inverse.to(device_of(model)).eval()

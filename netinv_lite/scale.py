@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from .direct import DirectConfig, LayerwiseInverse, _Run, blocks_of
+from .direct import DirectConfig, LayerwiseInverse, _Run
 from .probe import device_of, frozen, on_device, seeded, signature
 from .synthetic import source
 
@@ -35,7 +35,7 @@ def estimate(
     model, rows = on_device(model, device), []
     few, times = replace(config, batch_size=TRIED), config.batch_size / TRIED
     with seeded(0, device_of(model)), frozen(model):
-        inverse = LayerwiseInverse(model, blocks_of(model, cut, shape), shape, span, few, 0)
+        inverse = LayerwiseInverse(model, cut, shape, span, few, 0)
         inverse.to(device_of(model))
         run = _Run(inverse, source(config.source, shape, span), None)
         fixed = 4 * sum(p.numel() for p in [*model.parameters(), *inverse.parameters()])

@@ -14,7 +14,7 @@ from .classifiers import load_classifier, load_judge
 from .data import check_name
 from .direct import DirectConfig, LayerwiseInverse, invert_layers
 from .experiments import Experiment
-from .layerwise import blocks_of, compared
+from .layerwise import compared
 from .probe import frozen, seeded, signature
 from .quality import real_images
 from .search import descended
@@ -98,8 +98,7 @@ def untrained(model: nn.Module) -> LayerwiseInverse:
     """The model's blocks, with inverses that have learned nothing."""
     shape, span = signature(model)
     with seeded(0, "cpu"):
-        return LayerwiseInverse(model, blocks_of(model, None, shape), shape, span,
-                                DirectConfig(**SIZE), 0)  # fmt: skip
+        return LayerwiseInverse(model, None, shape, span, DirectConfig(**SIZE), 0)
 
 
 def scores(inverse: LayerwiseInverse, x: Tensor, made: Tensor, depth: int, dataset: str) -> dict:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torchvision.models.shufflenetv2 import channel_shuffle
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot
@@ -100,3 +101,52 @@ def test_a_model_that_cannot_be_traced_is_given_in_blocks():
     assert [(b.name, b.shape) for b in blocks] == [("a", (4, 13, 13)), ("block 2", (676,))]
     with pytest.raises(ValueError, match="does not accept what comes before it"):
         chain([model.a, nn.Linear(7, 2)], model, GREY)
+
+
+class Shuffled(nn.Module):
+    """Each unit halves its channels, and mixes the halves again."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.a, self.b = (nn.Conv2d(*c, 3, padding=1) for c in ((1, 8), (4, 4), (4, 4)))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for unit in (self.a, self.b):
+            left, right = x.chunk(2, 1)
+            x = channel_shuffle(torch.cat([left, unit(right)], 1), 2)
+        return self.head(x.mean((2, 3)))
+
+
+def test_no_block_ends_between_the_halves_of_a_channel_shuffle():
+    model, x = Shuffled(), torch.rand(2, *GREY)
+    blocks = split(model, GREY)
+    assert [b.name for b in blocks] == ["stem", "a", "b"]
+    assert [b.shape for b in blocks] == [(8, *GREY[1:]), (8, *GREY[1:]), (8,)]
+    with torch.no_grad():
+        a = x
+        for block in blocks:
+            a = block(a)
+        assert torch.allclose(model.head(a), model(x), atol=1e-6)
+
+
+class Forgetful(nn.Module):
+    """Dropout as a function that is told the mode: a trace would keep it for good."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, 2), nn.Linear(4 * 13 * 13, 5)
+
+    def forward(self, x):
+        return self.b(nn.functional.dropout(self.a(x), 0.5, self.training).flatten(1))
+
+
+def test_a_model_in_training_is_split_as_it_answers():
+    model, x = Forgetful().train(), torch.rand(2, *GREY)
+    blocks = split(model, GREY)
+    assert model.training and model.a.training
+    a = x
+    for block in blocks:
+        a = block(a)
+    assert torch.equal(a, model.a(x).flatten(1))

@@ -145,6 +145,46 @@ def test_saved_and_loaded_for_the_same_model_only(tmp_path):
         LayerwiseInverse.load(path, model)
 
 
+class Averaged(nn.Module):
+    """Its last representation comes of no module: a mean over all positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.image_shape, self.input_range = SHAPE, (0.0, 1.0)
+        self.body = nn.Sequential(nn.Conv2d(SHAPE[0], 4, 3, padding=1), nn.ReLU(),
+                                  nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())  # fmt: skip
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("cut", ["body.0", "body.1", "body.2", "body", None])
+def test_what_is_loaded_ends_where_it_was_cut(cut, tmp_path):
+    model, x = Averaged(), torch.rand(3, *SHAPE)
+    inverse = train(model, cut=cut)
+    again = LayerwiseInverse.load(inverse.save(tmp_path / "i.safetensors"), model, device="cpu")
+    with torch.no_grad():
+        a, b = (i.representations(x)[-1] for i in (inverse, again))
+        assert torch.equal(a, b) and torch.equal(inverse(a), again(b))
+
+
+def test_blocks_given_by_hand_are_given_again_to_load(tmp_path):
+    model = Averaged()
+    first, _, second, other = model.body
+    inverse = train(model, cut=[first, second])
+    path = inverse.save(tmp_path / "i.safetensors")
+    with pytest.raises(ValueError, match="by hand: give them again, as blocks="):
+        LayerwiseInverse.load(path, model)
+    with pytest.raises(ValueError, match=r"the blocks body\.0, body\.2, not body\.0, body\.3"):
+        LayerwiseInverse.load(path, model, blocks=[first, other])
+    again = LayerwiseInverse.load(path, model, blocks=[first, second], device="cpu")
+    assert_same(again.state_dict(), inverse.state_dict())
+    path = train(model, cut="body.0").save(path)
+    with pytest.raises(ValueError, match="leave blocks out"):
+        LayerwiseInverse.load(path, model, blocks=[first])
+
+
 def test_wrong_representations_are_refused():
     inverse = train()
     (D,) = inverse.shape

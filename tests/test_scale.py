@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import netinv_lite as nil
 from helpers import SHAPE, assert_same, snapshot, tiny_cnn
+from netinv_lite.blocks import split
 from netinv_lite.direct import DirectConfig, invert_layers
 from netinv_lite.own import torchvision_network
 from netinv_lite.scale import estimate, told
@@ -78,8 +78,7 @@ def test_a_network_of_torchvision_takes_pixels_from_0_to_1():
     grey = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1).expand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(model(grey), model.network(torch.zeros(2, 3, 64, 64)), atol=1e-6)
-    blocks = nil.direct.blocks_of(model, "network.layer1.1", (3, 64, 64))
-    assert blocks[-1].shape == (64, 16, 16)
+    assert split(model, (3, 64, 64), "network.layer1.1")[-1].shape == (64, 16, 16)
     with pytest.raises(ValueError, match="mean 'resnet18'"):
         torchvision_network("resnet19")
 
