@@ -133,13 +133,14 @@ def _changes(traced, n: fx.Node) -> bool:
 
 
 def _name(traced, nodes: list[fx.Node], group: list[fx.Node]) -> str:
-    """The outermost module that is the block and no more, or else its first heavy layer."""
-    shared = set.intersection(*(set(_owners(n)) for n in group))
-    for name in _owners(group[0]):
-        if name in shared and all(n in group for n in nodes if name in _owners(n)):
+    """The outermost module that holds its heavy layers and no others, or else the first of them."""
+    mine = [n for n in group if isinstance(_module(traced, n), HEAVY)] or group
+    shared = set.intersection(*(set(_owners(n)) for n in mine))
+    others = [n for n in nodes if n not in group and _changes(traced, n)]
+    for name in _owners(mine[0]):
+        if name in shared and not any(name in _owners(n) for n in others):
             return name
-    heavy = [n for n in group if isinstance(_module(traced, n), HEAVY)]
-    return (_owners((heavy or group)[0]) or [group[0].name])[-1]
+    return (_owners(mine[0]) or [mine[0].name])[-1]
 
 
 def _extracted(traced: fx.GraphModule, group: list[fx.Node], source: fx.Node) -> fx.GraphModule:
@@ -158,11 +159,15 @@ def _shaped(pairs, model: nn.Module, image_shape) -> list[Block]:
     with frozen(model), torch.no_grad():
         for name, module in pairs:
             module.eval()
+            before, version = a, a._version
             try:
                 a = module(a)
             except Exception as error:
                 raise ValueError(f"The block {name!r} does not accept what comes before it, "
                                  f"{tuple(a.shape[1:])}: {error}") from error  # fmt: skip
+            if before._version != version:
+                raise ValueError(f"The block {name!r} overwrites what comes before it: set "
+                                 "inplace=False in its first layer.")  # fmt: skip
             if not isinstance(a, Tensor) or len(a) != 2 or a.ndim not in (2, 4):
                 raise ValueError(f"The block {name!r} returns no tensor of shape (B,D) or "
                                  "(B,C,H,W); cut before it, or give blocks that do.")  # fmt: skip

@@ -101,6 +101,9 @@ def test_a_model_that_cannot_be_traced_is_given_in_blocks():
     assert [(b.name, b.shape) for b in blocks] == [("a", (4, 13, 13)), ("block 2", (676,))]
     with pytest.raises(ValueError, match="does not accept what comes before it"):
         chain([model.a, nn.Linear(7, 2)], model, GREY)
+    behind = nn.Sequential(nn.Flatten(), nn.ReLU(inplace=True))
+    with pytest.raises(ValueError, match="'block 2' overwrites what .* set inplace=False"):
+        chain([model.a, behind], model, GREY)
 
 
 class Shuffled(nn.Module):
