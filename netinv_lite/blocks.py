@@ -55,6 +55,8 @@ def split(model: nn.Module, image_shape, cut: str | None = None) -> list[Block]:
 
 def chain(modules: list[nn.Module], model: nn.Module, image_shape) -> list[Block]:
     """Blocks given by the caller, in order."""
+    if not modules or not all(isinstance(m, nn.Module) for m in modules):
+        raise ValueError("cut is the name of a module, or a list of one module or more, in order.")
     names = {module: name for name, module in model.named_modules()}
     return _shaped([(names.get(m) or f"block {i}", m) for i, m in enumerate(modules, 1)], model,
                    image_shape)  # fmt: skip

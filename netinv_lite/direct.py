@@ -59,7 +59,8 @@ def invert_layers(
     shape, span = signature(model, image_shape, input_range)
     model = on_device(model, device)
     draw = source(config.source, shape, span) if data is None else data
-    draw = of(draw) if isinstance(draw, Tensor) else draw
+    if isinstance(draw, Tensor):
+        draw = of(check_images(draw, shape, span))
     with seeded(seed, device), frozen(model):
         inverse = LayerwiseInverse(model, cut, shape, span, config, seed).to(device_of(model))
         if start:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .blocks import Block, chain, split
 from .data import check_finite, check_positive, check_whole
 from .inverses import inverse_of
-from .probe import device_of, frozen, on_device, seeded
+from .probe import check_images, device_of, frozen, on_device, seeded
 from .search import descended
 from .synthetic import source
 from .weights import fingerprint, read_tensors, write_tensors
@@ -138,6 +138,8 @@ class LayerwiseInverse(nn.Module):
         if images is None:
             with seeded(self.seed + 1, device_of(self.model)):
                 images = source(self.config.source, self.image_shape, self.input_range)(n)
+        if not len(check_images(images, self.image_shape, self.input_range)):
+            raise ValueError("There are no images to report on.")
         rows, batches = [], images.to(device_of(self.model)).split(256)
         sizes = [len(x) for x in batches]
         with frozen(self.model), frozen(self), torch.no_grad():
@@ -221,7 +223,7 @@ class _Cut(torch.autograd.Function):
 def blocks_of(model: nn.Module, cut, image_shape) -> list[Block]:
     if cut is None or isinstance(cut, str):
         return split(model, image_shape, cut)
-    return chain(list(cut), model, image_shape)
+    return chain(list(cut) if isinstance(cut, Iterable) else [cut], model, image_shape)
 
 
 def compared(

@@ -120,4 +120,6 @@ def mixture(*sources: Source) -> Source:
 
 def of(images: Tensor) -> Source:
     """Given images (N,C,H,W), drawn with replacement: real data as a bound, or another's images."""
+    if not len(images):
+        raise ValueError("There are no images to draw from.")
     return lambda n: images[torch.randint(len(images), (n,))]

@@ -45,18 +45,19 @@ def write_json(path: str | Path, content: dict) -> Path:
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], **metadata) -> Path:
-    """Write `tensors` as safetensors; each keyword goes into the header as JSON."""
+    """Write `tensors` as safetensors; each keyword goes into the header as JSON, and a hash."""
     header = {key: json.dumps(value) for key, value in metadata.items()}
     # Cloned, because safetensors takes no two names for one memory (tied weights).
     flat = {key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}
+    header[_HASH] = _hash(flat, header)
     return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors and metadata of a safetensors file.
 
-    Raises FileNotFoundError where there is none, ValueError where it is truncated or is not a
-    safetensors file (a pickle is never opened).
+    Raises FileNotFoundError where there is none, ValueError where it is truncated, is not what
+    `write_tensors` wrote there, or is not a safetensors file (a pickle is never opened).
     """
     path = Path(path)
     if not path.is_file():
@@ -64,13 +65,24 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = {k: _parsed(v) for k, v in (file.metadata() or {}).items()}
+            header = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
             f"{path} is truncated, altered or not a safetensors file ({error}). Get a whole copy; "
             "pickled .pt/.pth files are not read, convert them with safetensors.torch.save_file."
         ) from error
-    return tensors, metadata
+    stated = header.pop(_HASH, None)  # other programs' files have none
+    if stated not in (None, _hash(tensors, header)):
+        raise ValueError(f"{path} was altered after it had been written: get a whole copy.")
+    return tensors, {key: _parsed(text) for key, text in header.items()}
+
+
+_HASH = "sha256"
+
+
+def _hash(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    text = fingerprint(tensors) + json.dumps(header, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parsed(text: str):

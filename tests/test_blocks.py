@@ -99,6 +99,9 @@ def test_a_model_that_cannot_be_traced_is_given_in_blocks():
         split(model, GREY)
     blocks = chain([model.a, nn.Flatten()], model, GREY)
     assert [(b.name, b.shape) for b in blocks] == [("a", (4, 13, 13)), ("block 2", (676,))]
+    for cut in ([], ["a"]):
+        with pytest.raises(ValueError, match="cut is the name of a module, or a list of one"):
+            chain(cut, model, GREY)
     with pytest.raises(ValueError, match="does not accept what comes before it"):
         chain([model.a, nn.Linear(7, 2)], model, GREY)
     behind = nn.Sequential(nn.Flatten(), nn.ReLU(inplace=True))

@@ -301,11 +301,15 @@ def test_together_every_depth_or_the_last_alone_is_trained(monkeypatch, every):
 
 @pytest.mark.parametrize("data", [
     torch.full((4, *SHAPE), 255.0), torch.zeros(4, 1, 5, 5), lambda n: torch.full((n, *SHAPE), 9.0),
-    torch.full((4, *SHAPE), float("nan")),
-], ids=["range", "shape", "function", "NaN"])  # fmt: skip
+    torch.zeros(999, *SHAPE).index_fill(0, torch.tensor(500), torch.nan), torch.zeros(0, *SHAPE),
+], ids=["range", "shape", "function", "one NaN", "none"])  # fmt: skip
 def test_images_that_do_not_fit_are_refused(data):
-    with pytest.raises(ValueError, match=r"rescale them|are expected|hold NaN"):
+    message = r"rescale them|are expected|hold NaN|no images"
+    with pytest.raises(ValueError, match=message):
         train(data=data)
+    if isinstance(data, torch.Tensor):
+        with pytest.raises(ValueError, match=message):
+            train().report(data)
 
 
 def test_the_first_inverse_runs_once_a_step(monkeypatch):

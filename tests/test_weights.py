@@ -120,6 +120,22 @@ def test_a_truncated_file_is_refused(copy, length):
         weights.read_tensors(copy)
 
 
+def test_no_flipped_bit_of_what_was_written_is_read(tmp_path):
+    path = weights.write_tensors(tmp_path / "run.safetensors", {"w": torch.arange(4.0)}, step=12)
+    whole, read = path.read_bytes(), 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            tensors, metadata = weights.read_tensors(path)
+        except ValueError as error:
+            assert "altered" in str(error)
+        else:  # the name of the hash is lost, and with it the hash, but nothing that was written
+            assert metadata["step"] == 12
+            assert_same(tensors, {"w": torch.arange(4.0)})
+            read += 1
+    assert read <= len("sha256") < len(whole) / 10
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"architecture": "CNN"}'])
 def test_a_damaged_record_is_refused(copy, text):
     copy.with_suffix(".json").write_text(text)
