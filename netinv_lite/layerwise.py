@@ -14,7 +14,7 @@ from .blocks import Block, chain, split
 from .data import check_finite, check_positive, check_whole
 from .inverses import inverse_of
 from .probe import check_images, device_of, frozen, on_device, seeded
-from .search import descended
+from .search import corrected, descended
 from .synthetic import source
 from .weights import fingerprint, read_tensors, write_tensors
 from .weights import split as part
@@ -102,6 +102,19 @@ class LayerwiseInverse(nn.Module):
         low, high = self.input_range
         return into_range(low + (high - low) / 2 * (1 + a), low, high)
 
+    def corrected(
+        self, representation: Tensor, depth: int | None = None, *, steps: int = 8
+    ) -> Tensor:
+        """The images of a pass that is told `steps` times what was wrong; (B,C,H,W).
+
+        b ← b + η (a − f(g(b))), from b = a on, and g(b) in the end: what the model makes of the
+        image is heard, and what is missing from it asked for. Each step costs one more pass, and a
+        forward pass of the first blocks; there is no gradient. Raises ValueError for what a pass
+        refuses, and for steps < 1. Source: van Cittert 1931.
+        """
+        _check_steps(steps)
+        return corrected(self, representation, depth, steps=steps)
+
     def refined(
         self, representation: Tensor, depth: int | None = None, *, steps: int = 25
     ) -> Tensor:
@@ -109,11 +122,10 @@ class LayerwiseInverse(nn.Module):
 
         min over x in the input range of ‖f(x) − a‖₁ by Adam, in steps that fade from .01 to 0 (of
         pixels from −1 to 1). Each costs one forward and one backward pass of the first blocks.
-        Raises ValueError for what a pass refuses, and without a step. Source: Mahendran & Vedaldi
-        2015, who begin with noise.
+        Raises ValueError as `corrected` does. Source: Mahendran & Vedaldi 2015, who begin with
+        noise.
         """
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps={steps!r}: a whole number of at least 1 is needed.")
+        _check_steps(steps)
         with frozen(self), torch.no_grad():
             images = self(representation, depth)
         return descended(self, representation, images, depth, steps=steps, lr=0.01, fading=True)
@@ -206,6 +218,11 @@ def into_range(x: Tensor, low: float, high: float) -> Tensor:
     with the gradient of what is not cut, x would drift ever farther out.
     """
     return _Cut.apply(x, low, high)
+
+
+def _check_steps(steps: int) -> None:
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps={steps!r}: a whole number of at least 1 is needed.")
 
 
 class _Cut(torch.autograd.Function):

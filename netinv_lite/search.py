@@ -1,4 +1,4 @@
-"""Pixels changed step by step, until a network makes of them the representation that is given."""
+"""Step by step to an image of which a network makes the representation that is given."""
 
 from __future__ import annotations
 
@@ -38,6 +38,35 @@ def descended(
             with torch.no_grad():
                 x.clamp_(-1, 1)
     return (low + (high - low) / 2 * (1 + x)).detach()
+
+
+@torch.no_grad()
+def corrected(inverse, representation: Tensor, depth: int | None = None, *, steps: int = 8):
+    """g(b) after b ← b + η (a − f(g(b))), from b = a and η = 1/2 on; -> (B,C,H,W).
+
+    inverse is g, f its blocks up to `depth`; representation: a (B, …). Of each image a step is
+    taken only if the mean |a − f(g(b))| falls; else its η is halved. A step is a pass of both.
+    Source: van Cittert 1931, for the slit of a spectrograph.
+    """
+    a = b = representation
+    η = torch.full((len(a), *[1] * (a.ndim - 1)), 0.5, device=a.device)
+    with frozen(inverse), frozen(inverse.model):
+        made = inverse(b, depth)
+        off = a - inverse.representations(made, depth)[-1]
+        for _ in range(steps):
+            asked = b + η * off
+            drawn = inverse(asked, depth)
+            left = a - inverse.representations(drawn, depth)[-1]
+            nearer = _size(left) < _size(off)
+            b, off = torch.where(nearer, asked, b), torch.where(nearer, left, off)
+            made = torch.where(nearer.view(-1, 1, 1, 1), drawn, made)
+            η = torch.where(nearer, η, η / 2)
+    return made
+
+
+def _size(a: Tensor) -> Tensor:
+    """The mean |a| of each, (B,1,…)."""
+    return a.float().abs().mean(tuple(range(1, a.ndim)), keepdim=True)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

@@ -10,8 +10,10 @@ from torch import nn
 from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
 from netinv_lite import direct
 from netinv_lite.direct import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
+from netinv_lite.search import corrected
 
 QUICK = DirectConfig(steps=4, joint=4, batch_size=8, width=8)
+LONGER = DirectConfig(steps=120, joint=60, batch_size=32, width=16)
 
 
 def train(model=None, config=QUICK, **settings):
@@ -25,8 +27,7 @@ def representation(inverse, x):
 
 
 def test_it_learns_the_way_back():
-    config = DirectConfig(steps=120, joint=60, batch_size=32, width=16)
-    inverse = train(config=config)
+    inverse = train(config=LONGER)
     before, after = train().report(n=64), inverse.report(n=64)
     assert list(after["depth"]) == [1, 2, 3]
     assert (after["psnr"] > before["psnr"] + 1).all() and after["psnr"][0] > before["psnr"][0] + 2
@@ -197,6 +198,55 @@ def test_wrong_representations_are_refused():
             inverse(torch.zeros(2, D), depth)
 
 
+class Telephone(nn.Module):
+    """What is said comes out `loud` times as strong, and is heard as it comes out."""
+
+    def __init__(self, loud):
+        super().__init__()
+        self.loud, self.model = loud, nn.Identity()
+
+    def forward(self, b, depth=None):
+        return self.loud * b
+
+    def representations(self, x, depth=None):
+        return [x]
+
+
+@pytest.mark.parametrize("loud", [0.2, 0.8, 1.5, 3.0])
+def test_corrections_in_closed_form(loud):
+    a = torch.randn(5, 1, 2, 2)
+    for steps in (1, 2, 6):
+        left = (1 - loud) * (1 - loud / 2) ** steps
+        made = corrected(Telephone(loud), a, steps=steps)
+        assert torch.allclose(made, (1 - left) * a, atol=1e-5)
+
+
+def test_a_correction_that_leads_farther_is_not_made_but_halved():
+    a = torch.randn(5, 1, 2, 2)
+    made = [corrected(Telephone(6.0), a, steps=n) for n in (1, 2, 3)]
+    # It comes out as 6a, so 5a too much; less half of that, as -9a, which is 10a too little.
+    for found, times in zip(made, (6.0, -1.5, 2.25), strict=True):
+        assert torch.allclose(found, times * a)
+
+
+@pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)])
+def test_a_pass_is_told_what_was_wrong_and_errs_less(span):
+    model = tiny_cnn()
+    model.input_range = span
+    inverse, before = train(model, LONGER), snapshot(model)
+    x = torch.rand(6, *SHAPE) * (span[1] - span[0]) + span[0]
+    for depth, a in enumerate(inverse.representations(x), 1):
+        made = [inverse(a, depth), *(inverse.corrected(a, depth, steps=n) for n in (1, 4, 16))]
+        far = torch.stack([(inverse.representations(y, depth)[-1] - a).flatten(1).abs().mean(1)
+                           for y in made])  # fmt: skip
+        assert (far.diff(dim=0) <= 0).all() and far[-1].sum() < 0.98 * far[0].sum()
+        assert all(span[0] <= y.min() and y.max() <= span[1] for y in made)
+        assert not made[-1].requires_grad
+        one = inverse.corrected(a[:1], depth, steps=4)
+        assert torch.allclose(one, made[2][:1], atol=1e-4), "each image for itself"
+    assert_same(snapshot(model), before)
+
+
 @pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)])
 def test_a_search_goes_on_from_where_the_pass_ended(span):
     model = tiny_cnn()
@@ -219,13 +269,14 @@ def test_a_search_takes_a_representation_with_a_graph_and_refuses_what_a_pass_re
     a = inverse.representations(torch.rand(2, *SHAPE).requires_grad_())[-1]
     made = inverse.refined(a, steps=2)
     assert not made.requires_grad
-    for steps in (0, 2.5):
-        with pytest.raises(ValueError, match=f"steps={steps}: a whole number"):
-            inverse.refined(a, steps=steps)
-    with pytest.raises(ValueError, match="NaN"):
-        inverse.refined(a * torch.nan)
-    with pytest.raises(ValueError, match="are expected after"):
-        inverse.refined(a[:, :1])
+    for way in (inverse.corrected, inverse.refined):
+        for steps in (0, 2.5):
+            with pytest.raises(ValueError, match=f"steps={steps}: a whole number"):
+                way(a, steps=steps)
+        with pytest.raises(ValueError, match="NaN"):
+            way(a * torch.nan)
+        with pytest.raises(ValueError, match="are expected after"):
+            way(a[:, :1])
 
 
 def test_given_images_are_learned_on():
