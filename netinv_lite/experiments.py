@@ -59,11 +59,11 @@ def run(
     together: up to so many generators of one kind are trained in one batch, on the GPU if there
         is one; without it every run is on the CPU. fresh: also what is there already.
 
-    The table is written anew, atomically, after every run (or those that share something), so
-    that one stopped at any moment goes on where it was; a run that fails leaves its error in its
-    row, and is tried again by the next call. Beside the table lies its provenance. Numbers depend
-    neither on `jobs` nor on `cluster`, and on `together` by dropout alone. Raises OSError where
-    `out` cannot be written, ConnectionError without a scheduler.
+    The table is written anew, atomically, after every run (where several are done at a time, after
+    those that share something), so that one stopped at any moment goes on where it was; a run that
+    fails leaves its error in its row, and is tried again by the next call. Beside the table lies
+    its provenance. Numbers depend neither on `jobs` nor on `cluster`, and on `together` by dropout
+    alone. Raises OSError where `out` cannot be written, ConnectionError without a scheduler.
     """
     start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
     datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
@@ -76,7 +76,11 @@ def run(
              disable=not progress, mininterval=0.5) as bar,
         workers(jobs, cluster, _lost) as work,
     ):  # fmt: skip
-        for done in work(partial(attempt, experiment), _packs(experiment, todo, together)):
+        packs = _packs(experiment, todo, together)
+        if jobs == 1 and not cluster and experiment.inversion is None:
+            # What runs share is kept in this process, so that no pack need be whole to be written.
+            packs = [[settings] for pack in packs for settings in pack]
+        for done in work(partial(attempt, experiment), packs):
             rows.update({row["run"]: row for row in done})
             _write(path, rows, items)
             bar.update(len(done))

@@ -327,6 +327,29 @@ def test_images_in_colour_are_bent_and_shaded_and_rivals_are_run_once():
     assert rivals == [("mnist", 0), ("mnist", 1), ("mnist", 2), ("svhn", 0)]
 
 
+def test_runs_that_share_something_are_written_one_by_one(tmp_path):
+    calls = []
+
+    def measure(dataset, seed, depth):
+        calls.append((seed, depth))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return {"number": 10.0 * seed + depth}
+
+    def settings(sets, seeds):  # the seeds alternate, and what shares one is still run in a row
+        return [{"dataset": "mnist", "seed": s, "depth": d} for d in range(3) for s in seeds]
+
+    study = experiments.Experiment("shared", "?", settings, measure, shared=lambda s: (s["seed"],))
+    given = {"out": tmp_path, "seeds": (0, 1), "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run(study, **given)
+    kept = pd.read_csv(tmp_path / "shared.csv")
+    assert sorted(kept["number"]) == [0, 1]
+    whole = experiments.run(study, **given)
+    assert sorted(whole["number"]) == [0, 1, 2, 10, 11, 12]
+    assert calls == [(0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_a_student_is_measured_on_real_images(monkeypatch):
     loss, _ = nil.PRESETS["bold"]
