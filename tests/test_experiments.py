@@ -347,7 +347,7 @@ def test_runs_that_share_something_are_written_one_by_one(tmp_path):
     assert sorted(kept["number"]) == [0, 1]
     whole = experiments.run(study, **given)
     assert sorted(whole["number"]) == [0, 1, 2, 10, 11, 12]
-    assert calls == [(0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 2)]
+    assert calls == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 2)]
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
