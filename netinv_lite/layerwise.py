@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import Block, chain, split
-from .data import check_finite, check_positive, check_whole
+from .data import check_finite, check_name, check_positive, check_whole
 from .inverses import inverse_of
 from .probe import check_images, device_of, frozen, on_device, seeded
 from .search import corrected, descended
@@ -138,15 +138,17 @@ class LayerwiseInverse(nn.Module):
             found.append(images)
         return found
 
-    def report(self, images: Tensor | None = None, *, n: int = 256):
+    def report(self, images: Tensor | None = None, *, n: int = 256, way: str = "pass"):
         """How well images come back from each depth, as a DataFrame with a row a block.
 
         psnr in dB and ssim of x̂ and x, cycle ‖f(x̂) − a‖/‖a‖ at that depth, and agreement, the
         share of x̂ to which the model gives the class that it gives x. images: (N,C,H,W), or None
-        for `n` synthesized ones.
+        for `n` synthesized ones. way: "pass", "corrected" or "refined".
         """
         import pandas as pd
 
+        ways = {"pass": self, "corrected": self.corrected, "refined": self.refined}
+        check_name(way, ways, "way")
         if images is None:
             with seeded(self.seed + 1, device_of(self.model)):
                 images = source(self.config.source, self.image_shape, self.input_range)(n)
@@ -155,7 +157,7 @@ class LayerwiseInverse(nn.Module):
         rows, batches = [], images.to(device_of(self.model)).split(256)
         sizes = [len(x) for x in batches]
         with frozen(self.model), frozen(self), torch.no_grad():
-            parts = [[compared(self, x, a, self(a, k), k)
+            parts = [[compared(self, x, a, ways[way](a, k), k)
                       for k, a in enumerate(self.representations(x), 1)]
                      for x in batches]  # fmt: skip
         for k, block in enumerate(self.blocks):

@@ -198,6 +198,16 @@ def test_wrong_representations_are_refused():
             inverse(torch.zeros(2, D), depth)
 
 
+def test_a_report_on_every_way_back():
+    inverse, x = train(config=LONGER), torch.rand(16, *SHAPE)
+    once, told, searched = (inverse.report(x, way=way)["cycle"]
+                            for way in ("pass", "corrected", "refined"))  # fmt: skip
+    assert once.equals(inverse.report(x)["cycle"])
+    assert (told < once).all() and (searched < once).all()
+    with pytest.raises(ValueError, match="mean 'refined'"):
+        inverse.report(x, way="refine")
+
+
 class Telephone(nn.Module):
     """What is said comes out `loud` times as strong, and is heard as it comes out."""
 
