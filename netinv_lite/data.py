@@ -85,9 +85,14 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
 def check_whole(config, **least: int) -> None:
     """Raise a ValueError unless each named attribute is a whole number of at least that much."""
     for name, low in least.items():
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < low:
-            raise ValueError(f"{name}={value!r}: a whole number of at least {low} is needed.")
+        check_count(name, getattr(config, name), low)
+
+
+def check_count(name: str, value, low: int, high: int | None = None) -> None:
+    """Raise a ValueError unless `value` is a whole number of at least `low`, at most `high`."""
+    if not isinstance(value, int) or value < low or (high is not None and value > high):
+        span = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name}={value!r}: a whole number {span} is needed.")
 
 
 def check_finite(config, *names: str) -> None:

@@ -32,15 +32,13 @@ def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict
     """
     inverse, about = trained(dataset, seed, network, source, depth)
     x, _ = real_images(dataset, PER_CLASS)
-    rows = []
-    for method in ("answer", "refined"):
+    row = {"convolutions": min(2 * depth - 1, 19)}
+    for prefix, method in (("", "answer"), ("refined_", "refined")):
         made, seconds = returned(inverse, x, method, depth, seed)
-        rows.append({**scores(inverse, x, made, depth, dataset),
-                     "image_ms": 1000 * seconds / len(x)})  # fmt: skip
-    once, more = rows
-    del more["values"]
-    return {"convolutions": min(2 * depth - 1, 19), **once,
-            **{f"refined_{name}": value for name, value in more.items()}, **about}  # fmt: skip
+        found = {**scores(inverse, x, made, depth, dataset), "image_ms": 1000 * seconds / len(x)}
+        row["values"] = found.pop("values")
+        row |= {prefix + name: value for name, value in found.items()}
+    return {**row, **about}
 
 
 @lru_cache(maxsize=BLOCKS)

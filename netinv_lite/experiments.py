@@ -76,10 +76,7 @@ def run(
              disable=not progress, mininterval=0.5) as bar,
         workers(jobs, cluster, _lost) as work,
     ):  # fmt: skip
-        packs = _packs(experiment, todo, together)
-        if jobs == 1 and not cluster and experiment.inversion is None:
-            # What runs share is kept in this process, so that no pack need be whole to be written.
-            packs = [[settings] for pack in packs for settings in pack]
+        packs = _packs(experiment, todo, together, alone=jobs == 1 and not cluster)
         for done in work(partial(attempt, experiment), packs):
             rows.update({row["run"]: row for row in done})
             _write(path, rows, items)
@@ -129,13 +126,16 @@ def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: flo
     return _row(settings, measured, seconds + time.perf_counter() - start, error)
 
 
-def _packs(experiment: Experiment, todo: dict[str, dict], together: int) -> list[list[dict]]:
+def _packs(
+    experiment: Experiment, todo: dict[str, dict], together: int, alone: bool = False
+) -> list[list[dict]]:
     """Runs for one worker: that share something, or are of one network and kind of generator."""
     kinds: dict[tuple, list[dict]] = {}
     if experiment.shared is not None:
         for settings in todo.values():
             kinds.setdefault(experiment.shared(settings), []).append(settings)
-        return list(kinds.values())
+        # In one process what they share is at hand for the next, and each can be written at once.
+        return [[s] for kind in kinds.values() for s in kind] if alone else list(kinds.values())
     if together == 1 or experiment.inversion is None:
         return [[settings] for settings in todo.values()]
     for settings in todo.values():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import Block, chain, split
-from .data import check_finite, check_name, check_positive, check_whole
+from .data import check_count, check_finite, check_name, check_positive, check_whole
 from .inverses import inverse_of
 from .probe import check_images, device_of, frozen, on_device, seeded
 from .search import corrected, descended
@@ -88,8 +88,7 @@ class LayerwiseInverse(nn.Module):
         """Images of the representations after block `depth`, from 1 on (default: the last)."""
         a, K = representation, len(self.blocks)
         k = K if depth is None else depth
-        if not isinstance(k, int) or not 1 <= k <= K:
-            raise ValueError(f"depth={k!r}: a whole number from 1 to {K} is needed.")
+        check_count("depth", k, 1, K)
         expected = self.blocks[k - 1].shape
         if tuple(a.shape[1:]) != expected:
             wanted = ", ".join(map(str, ("B", *expected)))
@@ -112,7 +111,7 @@ class LayerwiseInverse(nn.Module):
         forward pass of the first blocks; there is no gradient. Raises ValueError for what a pass
         refuses, and for steps < 1. Source: van Cittert 1931.
         """
-        _check_steps(steps)
+        check_count("steps", steps, 1)
         return corrected(self, representation, depth, steps=steps)
 
     def refined(
@@ -125,7 +124,7 @@ class LayerwiseInverse(nn.Module):
         Raises ValueError as `corrected` does. Source: Mahendran & Vedaldi 2015, who begin with
         noise.
         """
-        _check_steps(steps)
+        check_count("steps", steps, 1)
         with frozen(self), torch.no_grad():
             images = self(representation, depth)
         return descended(self, representation, images, depth, steps=steps, lr=0.01, fading=True)
@@ -177,9 +176,8 @@ class LayerwiseInverse(nn.Module):
         tensors = {f"inverses.{k}": v for k, v in self.inverses.state_dict().items()}
         return tensors, {
             "image_shape": list(self.image_shape), "input_range": list(self.input_range),
-            "cut": self.cut, "blocks": [block.name for block in self.blocks],
-            "config": asdict(self.config), "seed": self.seed, "history": self.history,
-            "model": fingerprint(self.model.state_dict()),
+            "cut": self.cut, "config": asdict(self.config), "seed": self.seed,
+            "model": fingerprint(self.model.state_dict()), "history": self.history,
         }  # fmt: skip
 
     @classmethod
@@ -220,11 +218,6 @@ def into_range(x: Tensor, low: float, high: float) -> Tensor:
     with the gradient of what is not cut, x would drift ever farther out.
     """
     return _Cut.apply(x, low, high)
-
-
-def _check_steps(steps: int) -> None:
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps={steps!r}: a whole number of at least 1 is needed.")
 
 
 class _Cut(torch.autograd.Function):

@@ -41,7 +41,7 @@ def descended(
 
 
 @torch.no_grad()
-def corrected(inverse, representation: Tensor, depth: int | None = None, *, steps: int = 8):
+def corrected(inverse, representation: Tensor, depth: int | None = None, *, steps: int) -> Tensor:
     """g(b) after b ← b + η (a − f(g(b))), from b = a and η = 1/2 on; -> (B,C,H,W).
 
     inverse is g, f its blocks up to `depth`; representation: a (B, …). Of each image a step is
