@@ -45,11 +45,12 @@ def write_json(path: str | Path, content: dict) -> Path:
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], **metadata) -> Path:
-    """Write `tensors` as safetensors; each keyword goes into the header as JSON, and a hash."""
-    header = {key: json.dumps(value) for key, value in metadata.items()}
+    """Write `tensors` as safetensors; the keywords, and a hash of all, are JSON in its header."""
+    about = json.loads(json.dumps(metadata))  # as it will be read
     # Cloned, because safetensors takes no two names for one memory (tied weights).
     flat = {key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()}
-    header[_HASH] = _hash(flat, header)
+    # One entry, because safetensors writes several in random order: equal content, equal file.
+    header = {_ENTRY: json.dumps({"sha256": _hash(flat, about), **about})}
     return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
 
 
@@ -71,17 +72,20 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             f"{path} is truncated, altered or not a safetensors file ({error}). Get a whole copy; "
             "pickled .pt/.pth files are not read, convert them with safetensors.torch.save_file."
         ) from error
-    stated = header.pop(_HASH, None)  # other programs' files have none
-    if stated not in (None, _hash(tensors, header)):
+    about = {key: _parsed(text) for key, text in header.items()}
+    if _ENTRY not in about:  # another program's file, or one that ships
+        return tensors, about
+    about = about[_ENTRY]
+    if not isinstance(about, dict) or about.pop("sha256", None) != _hash(tensors, about):
         raise ValueError(f"{path} was altered after it had been written: get a whole copy.")
-    return tensors, {key: _parsed(text) for key, text in header.items()}
+    return tensors, about
 
 
-_HASH = "sha256"
+_ENTRY = "netinv_lite"
 
 
-def _hash(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
-    text = fingerprint(tensors) + json.dumps(header, sort_keys=True)
+def _hash(tensors: dict[str, Tensor], about: dict) -> str:
+    text = fingerprint(tensors) + json.dumps(about, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
