@@ -31,12 +31,13 @@ c.source=c.source[:a]+"""for d in depths:
     mended, fewer = wrong[0][1] <= wrong[0][0] / 2, wrong[1][1] < wrong[1][0]
     print(f"from {d}     {bool(after - before > 2)!s:11} {mended!s:39} {fewer}")"""
 c=cell('deep = nil.experiments.load_results("deep")')
+rep(c,'print("ResNet-20, test accuracy:", round(record["test_accuracy"], 3), "  seeds:", deep.groupby("source")["seed"].nunique().to_dict())','print("ResNet-20, test accuracy:", round(record["test_accuracy"], 3))\nprint("seeds:", deep.groupby("source")["seed"].nunique().to_dict())')
 a=c.source.index("whats = {")
 c.source=c.source[:a]+"""whats = {"psnr": "PSNR, dB", "ssim": "SSIM", "agreement": "the network agrees", "judge": "the judge agrees"}
 ways_to = {"": "once", "corrected_": "told", "refined_": "+ 25"}
 by_depth = deep.groupby(["source", "depth"]).mean(numeric_only=True)
 sources = [s for s in nil.deep.SOURCES if s in by_depth.index]
-after = by_depth.loc["real", "convolutions"].astype(int)
+after = pd.Index([*by_depth.loc["real", "convolutions"].astype(int)[:10], "mean"], name="conv.")
 for what, title in whats.items():
     rows = {(s, name): by_depth.loc[s, how + what] for s in sources for how, name in ways_to.items()}
     rows = pd.DataFrame(rows).round(1 if what == "psnr" else 2).set_index(after)
