@@ -26,14 +26,14 @@ def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict
 
     source: what the inverses learn on, as in `surrogate`; depth: how many blocks are between the
     image and the representation. Every depth has inverses of its own, which begin where those of
-    the depth before ended. psnr to image_ms as in `direct`, and with `refined_` after a few steps
-    more from there; train_seconds from the first depth on; convolutions, how many of them lie
-    before that depth.
+    the depth before ended. psnr to image_ms as in `direct`, and with `corrected_` and `refined_` by
+    these methods of the inverse; train_seconds from the first depth on; convolutions, how many of
+    them lie before that depth.
     """
     inverse, about = trained(dataset, seed, network, source, depth)
     x, _ = real_images(dataset, PER_CLASS)
     row = {"convolutions": min(2 * depth - 1, 19)}
-    for prefix, method in (("", "answer"), ("refined_", "refined")):
+    for prefix, method in (("", "answer"), ("corrected_", "corrected"), ("refined_", "refined")):
         made, seconds = returned(inverse, x, method, depth, seed)
         found = {**scores(inverse, x, made, depth, dataset), "image_ms": 1000 * seconds / len(x)}
         row["values"] = found.pop("values")

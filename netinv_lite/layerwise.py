@@ -117,7 +117,7 @@ class LayerwiseInverse(nn.Module):
     def refined(
         self, representation: Tensor, depth: int | None = None, *, steps: int = 25
     ) -> Tensor:
-        """The images of one pass, then `steps` of a search that begins with them; (B,C,H,W).
+        """The images that `corrected` makes, then `steps` of a search from there; (B,C,H,W).
 
         min over x in the input range of ‖f(x) − a‖₁ by Adam, in steps that fade from .01 to 0 (of
         pixels from −1 to 1). Each costs one forward and one backward pass of the first blocks.
@@ -125,8 +125,7 @@ class LayerwiseInverse(nn.Module):
         noise.
         """
         check_count("steps", steps, 1)
-        with frozen(self), torch.no_grad():
-            images = self(representation, depth)
+        images = self.corrected(representation, depth)
         return descended(self, representation, images, depth, steps=steps, lr=0.01, fading=True)
 
     def representations(self, images: Tensor, depth: int | None = None) -> list[Tensor]:

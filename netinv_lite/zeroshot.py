@@ -124,8 +124,8 @@ def returned(inverse: LayerwiseInverse, x: Tensor, method: str, depth: int, seed
     if method in DESCENTS:
         made = [from_level(inverse, a, depth, seed + 1000 * i, **DESCENTS[method])
                 for i, a in enumerate(parts)]  # fmt: skip
-    elif method == "refined":
-        made = [inverse.refined(a, depth) for a in parts]
+    elif method in ("corrected", "refined"):
+        made = [getattr(inverse, method)(a, depth) for a in parts]
     elif method == "class means":
         with torch.no_grad():
             made = [means[inverse.model(x).argmax(1)]]

@@ -265,14 +265,15 @@ def test_a_pass_is_told_what_was_wrong_and_errs_less(span):
 
 
 @pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)])
-def test_a_search_goes_on_from_where_the_pass_ended(span):
+def test_a_search_goes_on_from_where_the_corrections_ended(span):
     model = tiny_cnn()
     model.input_range = span
     inverse, before = train(model), snapshot(model)
     x = torch.rand(6, *SHAPE) * (span[1] - span[0]) + span[0]
     with torch.no_grad():
         for depth, a in enumerate(inverse.representations(x), 1):
-            made = [inverse(a, depth), *(inverse.refined(a, depth, steps=n) for n in (1, 10, 60))]
+            made = [inverse.corrected(a, depth)]
+            made += [inverse.refined(a, depth, steps=n) for n in (1, 10, 60)]
             far = [(inverse.representations(y, depth)[-1] - a).norm() for y in made]
             assert far == sorted(far, reverse=True) and far[-1] < 0.7 * far[0]
             assert all(span[0] <= y.min() and y.max() <= span[1] for y in made)
