@@ -76,7 +76,7 @@ def run(
              disable=not progress, mininterval=0.5) as bar,
         workers(jobs, cluster, _lost) as work,
     ):  # fmt: skip
-        packs = _packs(experiment, todo, together, alone=jobs == 1 and not cluster)
+        packs = _packs(experiment, todo, together, singly=jobs == 1 and not cluster)
         for done in work(partial(attempt, experiment), packs):
             rows.update({row["run"]: row for row in done})
             _write(path, rows, items)
@@ -127,7 +127,7 @@ def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: flo
 
 
 def _packs(
-    experiment: Experiment, todo: dict[str, dict], together: int, alone: bool = False
+    experiment: Experiment, todo: dict[str, dict], together: int, singly: bool = False
 ) -> list[list[dict]]:
     """Runs for one worker: that share something, or are of one network and kind of generator."""
     kinds: dict[tuple, list[dict]] = {}
@@ -135,7 +135,7 @@ def _packs(
         for settings in todo.values():
             kinds.setdefault(experiment.shared(settings), []).append(settings)
         # In one process what they share is at hand for the next, and each can be written at once.
-        return [[s] for kind in kinds.values() for s in kind] if alone else list(kinds.values())
+        return [[s] for kind in kinds.values() for s in kind] if singly else list(kinds.values())
     if together == 1 or experiment.inversion is None:
         return [[settings] for settings in todo.values()]
     for settings in todo.values():

@@ -236,7 +236,7 @@ def test_rows_of_the_deep_network(monkeypatch):
     names = ("psnr", "ssim", "cycle", "agreement", "judge", "image_ms")
     for row in rows:
         ways = [{k: row[way + k] for k in names} for way in ("", "corrected_", "refined_")]
-        assert all(in_range(way, set(way)) for way in ways)
+        assert all(in_range(way, set(way)) and way["image_ms"] > 0 for way in ways)
         assert ways[0]["cycle"] >= ways[1]["cycle"] > ways[2]["cycle"]
     assert [row["convolutions"] for row in rows] == [1, 19, 19]
     assert [row["values"] for row in rows] == [16384, 4096, 64]
