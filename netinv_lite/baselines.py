@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .conditioning import balanced_classes, one_hot
 from .data import check_finite, check_name, check_positive, check_whole
 from .losses import log_odds, total_variation
-from .probe import examined, frozen
+from .probe import Target, answer, device_of, frozen, learning
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,18 @@ class Ascent:
     (shifted by the jitter, if there is any).
     """
 
-    def __init__(self, classifier: nn.Module, *, image_shape, input_range, config: AscentConfig,
-                 num_classes: int, seed: int = 0, progress: bool = True, on_step=None):  # fmt: skip
-        self.classifier, self.config, self.seed = classifier, config, seed
-        self.image_shape, self.input_range = image_shape, input_range
-        self.num_classes, self.progress, self.on_step = num_classes, progress, on_step
+    def __init__(
+        self, target: Target, *, config: AscentConfig, seed: int = 0, progress: bool = True,
+        on_step=None,
+    ):  # fmt: skip
+        self.target, self.classifier, self.config, self.seed = target, target.model, config, seed
+        self.image_shape, self.input_range = target.image_shape, target.input_range
+        self.num_classes, self.progress, self.on_step = target.num_classes, progress, on_step
         self.history: dict[str, list[float]] = {}
 
     @property
     def device(self) -> torch.device:
-        return next((p.device for p in self.classifier.parameters()), torch.device("cpu"))
+        return device_of(self.classifier)
 
     def sample(self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None):
         """New images, class-major, and their classes.
@@ -86,7 +88,7 @@ class Ascent:
         k = balanced_classes(n, self.num_classes, random=self._random(seed))
         x = self._run(k, seed)
         with frozen(self.classifier), torch.no_grad():
-            read = [self.classifier(xb.to(self.device)).argmax(1).cpu() for xb in x.split(256)]
+            read = [answer(self.classifier, xb).argmax(1).cpu() for xb in x.split(256)]
         return (torch.cat(read) == k).float().mean().item()
 
     def _random(self, seed: int) -> torch.Generator:
@@ -104,7 +106,7 @@ class Ascent:
         bar = tqdm(total=config.steps * len(batches), disable=not self.progress, desc="ascend",
                    unit="step")  # fmt: skip
         images = []
-        with bar, frozen(self.classifier):
+        with bar, frozen(self.classifier), learning(0, self.device):
             for x, kb in batches:
                 x, kb = x.to(self.device), kb.to(self.device)
                 for t, shift in enumerate(shifts):
@@ -131,7 +133,7 @@ class Ascent:
         low, high = self.input_range
         x = x.detach().requires_grad_(True)
         moved = x.roll(shift, (-2, -1)) if self.config.jitter else x
-        logits = self.classifier(moved)
+        logits = answer(self.classifier, moved)
         objective = log_odds(logits, k).sum()
         if self.config.total_variation:
             prior = total_variation(x) * 2 / (high - low)
@@ -186,6 +188,7 @@ def pixel_ascent(
     variation, jitter).
     """
     check_name(preset, PRESETS, "preset")
-    model, shape, span, K = examined(classifier, image_shape, input_range, num_classes, device)
-    return Ascent(model, image_shape=shape, input_range=span, config=config or PRESETS[preset],
-                  num_classes=K, seed=seed, progress=progress, on_step=on_step)  # fmt: skip
+    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
+                       num_classes=num_classes, device=device)  # fmt: skip
+    return Ascent(target, config=config or PRESETS[preset], seed=seed, progress=progress,
+                  on_step=on_step)  # fmt: skip

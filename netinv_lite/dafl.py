@@ -15,7 +15,7 @@ from .conditioning import Condition, Label
 from .data import check_finite
 from .inversion import Inversion, invert
 from .presets import InversionConfig
-from .probe import examined
+from .probe import Target
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ def dafl(
 
     The classifier is left bit-identical. Raises as `invert` does. Source: Chen et al. 2019 (DAFL).
     """
-    K = examined(classifier, image_shape, input_range, num_classes, device)[-1]
+    K = Target.of(classifier, image_shape=image_shape, input_range=input_range,
+                  num_classes=num_classes, device=device).num_classes  # fmt: skip
     return Dafl(invert(
         classifier, conditioning=Unconditioned(K), loss=loss or DaflLoss(), config=config,
         image_shape=image_shape, input_range=input_range, device=device, seed=seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tarfile
 from dataclasses import dataclass
@@ -13,6 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ._core.validation import (  # noqa: F401
+    check_count,
+    check_finite,
+    check_name,
+    check_positive,
+    check_whole,
+)
 
 DIGITS = tuple("0123456789")
 CLASSES = {
@@ -80,42 +87,6 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
         f"(2) put the same files into {CACHE}; (3) call load_data({name!r}) once with a network. "
         f"load_data('digits') needs none of them."
     )
-
-
-def check_whole(config, **least: int) -> None:
-    """Raise a ValueError unless each named attribute is a whole number of at least that much."""
-    for name, low in least.items():
-        check_count(name, getattr(config, name), low)
-
-
-def check_count(name: str, value, low: int, high: int | None = None) -> None:
-    """Raise a ValueError unless `value` is a whole number of at least `low`, at most `high`."""
-    if not isinstance(value, int) or value < low or (high is not None and value > high):
-        span = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name}={value!r}: a whole number {span} is needed.")
-
-
-def check_finite(config, *names: str) -> None:
-    """Raise a ValueError unless each named attribute is finite and not negative."""
-    for name in names:
-        if not 0 <= getattr(config, name) < float("inf"):
-            raise ValueError(f"{name}={getattr(config, name)} must be finite and not negative.")
-
-
-def check_positive(config, *names: str) -> None:
-    """Raise a ValueError unless each named attribute is finite and above zero."""
-    for name in names:
-        if not 0 < getattr(config, name) < float("inf"):
-            raise ValueError(f"{name}={getattr(config, name)} must be positive and finite.")
-
-
-def check_name(name: str, known, what: str) -> None:
-    """Raise a ValueError that suggests the nearest of the `known` names."""
-    if name in known:
-        return
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"Unknown {what} {name!r}.{hint} Known: {', '.join(map(repr, known))}.")
 
 
 def _digits() -> ImageData:

@@ -14,7 +14,7 @@ from .baselines import Ascent
 from .conditioning import one_hot
 from .data import check_finite, check_name, check_positive, check_whole
 from .losses import batch_norm, total_variation
-from .probe import batch_statistics, examined, frozen
+from .probe import Target, answer, batch_statistics, frozen, learning
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,10 @@ class Descent(Ascent):
         batches = list(zip(start.split(config.batch_size), k[order].split(config.batch_size),
                            strict=True))  # fmt: skip
         sums, images = torch.zeros(config.steps, 2), []
-        devices = [self.device] if self.device.type == "cuda" else []
         bar = tqdm(total=config.steps * len(batches), disable=not self.progress, desc="descend",
                    unit="step")  # fmt: skip
-        with bar, frozen(self.classifier), torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=random)))
+        drawn = int(torch.randint(2**31, (1,), generator=random))
+        with bar, frozen(self.classifier), learning(drawn, self.device):
             for x, kb in batches:
                 done, rows = self._descend(x.clamp(low, high), kb, bar)
                 sums += rows * len(kb) / len(k)
@@ -89,7 +88,7 @@ class Descent(Ascent):
             for t in range(config.steps):
                 distances.clear()
                 copies = torch.cat([change(x) for _ in range(config.copies)])
-                logits = self.classifier(copies)
+                logits = answer(self.classifier, copies)
                 loss = F.cross_entropy(logits, k.repeat(config.copies))
                 unit = 2 * (x - low) / (high - low) - 1  # pixels from -1 to 1, whatever the range
                 loss = loss + config.total_variation * total_variation(unit)
@@ -159,6 +158,7 @@ def pixel_descent(
     Source: Yin et al. 2020 (DeepInversion); Ghiasi et al. 2022 (plug-in inversion).
     """
     check_name(preset, PRESETS, "preset")
-    model, shape, span, K = examined(classifier, image_shape, input_range, num_classes, device)
-    return Descent(model, image_shape=shape, input_range=span, config=config or PRESETS[preset],
-                   num_classes=K, seed=seed, progress=progress, on_step=on_step)  # fmt: skip
+    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
+                       num_classes=num_classes, device=device)  # fmt: skip
+    return Descent(target, config=config or PRESETS[preset], seed=seed, progress=progress,
+                   on_step=on_step)  # fmt: skip

@@ -17,7 +17,16 @@ from .generator import Generator
 from .loop import Loop
 from .losses import InversionLoss, surest
 from .presets import PRESETS, InversionConfig
-from .probe import Tap, examined, frozen, on_device, pick_device, probe_logits, seeded
+from .probe import (
+    Tap,
+    Target,
+    frozen,
+    learning,
+    on_device,
+    pick_device,
+    probe_logits,
+    unwrapped,
+)
 from .weights import read_tensors, split, write_tensors
 
 
@@ -37,6 +46,15 @@ class Inversion:
     @property
     def device(self) -> torch.device:
         return next(self.generator.parameters()).device
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """That of the images: what the classifier takes."""
+        return self.generator.input_range
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.generator.image_shape
 
     def sample(
         self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None,
@@ -101,7 +119,8 @@ class Inversion:
         with frozen(self.generator) as generator, torch.no_grad():
             d = self.device
             return torch.cat(
-                [generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu() for zb, v, y in parts]
+                [generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu().contiguous()
+                 for zb, v, y in parts]
             )
 
     def __repr__(self) -> str:
@@ -146,7 +165,8 @@ class Inversion:
         meta = meta.get("inversion")
         if meta is None:
             raise ValueError(f"{path} holds tensors, but no saved inversion.")
-        K = probe_logits(classifier, meta["image_shape"]).shape[1]
+        classifier = unwrapped(classifier)
+        K = probe_logits(classifier, meta["image_shape"], meta["input_range"]).shape[1]
         if K != meta["num_classes"]:
             raise ValueError(f"{path} inverts a network of {meta['num_classes']} classes, this one "
                              f"has {K}.")  # fmt: skip
@@ -200,13 +220,18 @@ def invert(
     `Interrupted` on Ctrl-C. Warns where the generator has collapsed.
     Source: Suhail & Sethi, section 2; Suhail et al., arXiv 2411.17777.
     """
-    examination = image_shape, input_range, num_classes, device
-    with seeded(seed, device):
-        inversion = untrained(classifier, examination, conditioning, loss, preset, config, seed)
+    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
+                       num_classes=num_classes, device=device)  # fmt: skip
+    with learning(seed, target.device):
+        inversion = untrained(target, conditioning, loss=loss, preset=preset, config=config,
+                              seed=seed)  # fmt: skip
         model, generator = inversion.classifier, inversion.generator
         loop = Loop(inversion, checkpoint)
         statistics = inversion.loss.batch_norm > 0
-        with Tap(model, generator.image_shape, features, statistics) as tap, frozen(model):
+        with (
+            Tap(model, target.image_shape, features, statistics, target.input_range) as tap,
+            frozen(model),
+        ):
             loop.train(tap, progress, on_step)
     generator.eval()
     warn_if_collapsed(inversion)
@@ -214,20 +239,21 @@ def invert(
 
 
 def untrained(
-    classifier: nn.Module, examination, conditioning: str | Label, loss: InversionLoss | None,
-    preset: str | None, config: InversionConfig | None, seed: int,
+    target: Target, conditioning: str | Label = "vector-matrix", *,
+    loss: InversionLoss | None = None, preset: str | None = None,
+    config: InversionConfig | None = None, seed: int = 0,
 ) -> Inversion:  # fmt: skip
-    """The inversion that `invert` trains; arguments as there, `examination` those of `examined`."""
+    """The inversion that `invert` trains, before its first step; arguments as there."""
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
-    model, shape, span, K = examined(classifier, *examination)
-    conditioning = resolve(conditioning, K, config.scale)
+    conditioning = resolve(conditioning, target.num_classes, config.scale)
     if isinstance(conditioning, SoftTargets) and loss.margin:
         raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
                          "soft targets.")  # fmt: skip
-    generator = _generator(shape, conditioning, span, config).to(pick_device(examination[-1]))
-    return Inversion(model, generator, conditioning, loss=loss, config=config, seed=seed)
+    generator = _generator(target.image_shape, conditioning, target.input_range, config)
+    return Inversion(target.model, generator.to(target.device), conditioning, loss=loss,
+                     config=config, seed=seed)  # fmt: skip
 
 
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:

@@ -17,9 +17,9 @@ def features(model: nn.Module, images: Tensor, *, layer=None, batch_size: int = 
     the model's last linear layer, or the output of the module named `layer`, flattened.
     Raises ValueError for empty or non-finite images, a wrong shape or range, an unknown layer.
     """
-    _check_images(model, images)
+    model = _checked(model, images)
     with probe.frozen(model), probe.Tap(model, images.shape[1:], layer) as tap:
-        return torch.cat([tap(x)[1].to(images.device) for x in _batches(model, images, batch_size)])
+        return torch.cat([tap(x)[1].to(images.device) for x in _batches(images, batch_size)])
 
 
 @torch.no_grad()
@@ -30,14 +30,12 @@ def logits(model: nn.Module, images: Tensor, *, batch_size: int = 256) -> Tensor
     Raises ValueError for empty or non-finite images, a wrong shape or range, and for logits that
     are not finite or not (N,K).
     """
-    _check_images(model, images)
+    model = _checked(model, images)
     with probe.frozen(model):
-        rows = [model(x) for x in _batches(model, images, batch_size)]
-    if any(not isinstance(r, Tensor) or r.ndim != 2 for r in rows):
-        raise ValueError("The model must return logits of shape (N,K), one row an image.")
+        rows = [probe.answer(model, x) for x in _batches(images, batch_size)]
     out = torch.cat(rows).to(images.device)
-    if len(out) != len(images) or not torch.isfinite(out).all():
-        raise ValueError("The model's logits hold NaN or infinity, or are not one row an image.")
+    if not torch.isfinite(out).all():
+        raise ValueError("The model's logits hold NaN or infinity: check its weights.")
     return out
 
 
@@ -208,19 +206,21 @@ def confusion(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return torch.from_numpy(shares).float().to(images.device)
 
 
-def _check_images(model: nn.Module, images: Tensor) -> None:
+def _checked(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model itself, without wrappers, once the images are found to fit it."""
+    model = probe.unwrapped(model)
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
     shape = getattr(model, "image_shape", images.shape[1:])
     probe.check_images(images, shape, getattr(model, "input_range", (-torch.inf, torch.inf)))
+    return model
 
 
-def _batches(model: nn.Module, images: Tensor, batch_size: int):
+def _batches(images: Tensor, batch_size: int):
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: at least 1 is needed.")
-    like = next((p for p in model.parameters() if p.is_floating_point()), images)
-    return (x.to(like) for x in images.split(batch_size))
+    return images.split(batch_size)
 
 
 def _check_length(labels, rows: Tensor) -> Tensor:

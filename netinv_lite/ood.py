@@ -17,7 +17,15 @@ from .data import ImageData, check_finite, check_name, check_positive, check_who
 from .detector import SCORES, Detector, score
 from .inversion import invert, untrained
 from .presets import InversionConfig
-from .probe import check_images, device_of, on_device, random_state, seeded, set_random_state
+from .probe import (
+    Target,
+    check_images,
+    device_of,
+    on_device,
+    random_state,
+    seeded,
+    set_random_state,
+)
 from .synthetic import source
 from .training import momentum, one_cycle, set_momentum
 from .weights import read_tensors, split, write_tensors
@@ -170,8 +178,7 @@ class _Exclusion:
         detector, seed = self.detector.eval(), 1000 * self.seed + self.epoch
         device = device_of(detector)
         if kind == "untrained":
-            made = untrained(detector, (None, None, None, device), "vector-matrix", None, None,
-                             config.inversion, seed)  # fmt: skip
+            made = untrained(Target.of(detector, device=device), config=config.inversion, seed=seed)
         else:
             network = forgetful(detector) if kind == "foreign" else detector
             made = invert(network, config=config.inversion, seed=seed, device=device,

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .data import check_finite, check_positive, check_whole
 from .loop import Interrupted
 from .losses import log_odds
-from .probe import device_of, examined, frozen, recording, seeded
+from .probe import Target, checked, frozen, learning, recording
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,14 @@ def stationary(
     """
     if per_class < 1:
         raise ValueError(f"per_class={per_class}: at least 1 is needed.")
-    model, shape, span, K = examined(model, image_shape, input_range, num_classes, device)
-    k = torch.arange(K, device=device_of(model)).repeat_interleave(per_class)
+    target = Target.of(model, image_shape=image_shape, input_range=input_range,
+                       num_classes=num_classes, device=device)  # fmt: skip
+    k = torch.arange(target.num_classes, device=target.device).repeat_interleave(per_class)
     # The other kernels of attention have no second derivative.
-    with seeded(seed, device), frozen(model), sdpa_kernel(SDPBackend.MATH):
-        run = _Run(model, k, shape, span, config or StationaryConfig())
+    with (
+        learning(seed, target.device), frozen(target.model), sdpa_kernel(SDPBackend.MATH),
+    ):  # fmt: skip
+        run = _Run(target, k, config or StationaryConfig())
         try:
             run.go(progress, on_step)
         except KeyboardInterrupt as stop:
@@ -90,13 +93,13 @@ def stationary(
 class _Run:
     """The state of one search: pixels, multipliers, Adam."""
 
-    def __init__(self, model: nn.Module, k: Tensor, shape, span, config: StationaryConfig):
+    def __init__(self, target: Target, k: Tensor, config: StationaryConfig):
         self.k, self.config = k, config
-        self.answer, self.values = recording(model)
+        self.answer, self.values = recording(target.model)
         self.squares = sum(p.detach().square().sum() for p in self.values)
-        low, high = span
+        low, high = target.input_range
         self.middle, self.half = (low + high) / 2, (high - low) / 2
-        self.x = config.start * torch.randn(len(k), *shape).to(k.device, self.values[0].dtype)
+        self.x = config.start * torch.randn(len(k), *target.image_shape).to(k.device, self.values[0].dtype)
         self.x.requires_grad_()  # in half ranges about the middle, from -1 to 1
         self.multipliers = torch.ones_like(self.x[:, 0, 0, 0]).detach().requires_grad_()
         self.adam = torch.optim.Adam([self.x, self.multipliers], config.lr)

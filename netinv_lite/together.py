@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from .conditioning import Condition
 from .inversion import Inversion, invert, untrained, warn_if_collapsed
 from .loop import Interrupted, adam, detached, keep, scored, set_rate
-from .probe import Tap, frozen, seeded
+from .probe import Tap, Target, frozen, learning, seeded
 
 ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progress", "config")
 
@@ -71,8 +71,9 @@ def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversi
         raise ValueError("Runs that are trained together have one kind of generator.")
     batch = Batch(inversions, states)
     with (
-        Tap(first.classifier, first.generator.image_shape, runs[0].get("features")) as tap,
-        frozen(first.classifier), seeded(runs[0].get("seed", 0), device),
+        Tap(first.classifier, first.image_shape, runs[0].get("features"),
+            input_range=first.input_range) as tap,
+        frozen(first.classifier), learning(runs[0].get("seed", 0), device),
     ):  # fmt: skip
         batch.train(tap, runs[0].get("progress", True))
     for inversion in inversions:
@@ -82,10 +83,11 @@ def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversi
 
 
 def _untrained(classifier: nn.Module, run: dict, device) -> Inversion:
-    given = [run.get(name) for name in ("loss", "preset", "config")]
-    examination = [run.get(name) for name in ("image_shape", "input_range", "num_classes")]
+    about = {name: run.get(name) for name in ("image_shape", "input_range", "num_classes")}
+    target = Target.of(classifier, **about, device=device)
+    given = {name: run.get(name) for name in ("loss", "preset", "config")}
     conditioning = run.get("conditioning", "vector-matrix")
-    return untrained(classifier, (*examination, device), conditioning, *given, run.get("seed", 0))
+    return untrained(target, conditioning, **given, seed=run.get("seed", 0))
 
 
 def _build(inversion: Inversion) -> tuple:

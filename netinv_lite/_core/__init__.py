@@ -1,0 +1,1 @@
+"""What every other room builds on: a user's network handled with care, and files."""

@@ -1,0 +1,140 @@
+"""Where images meet a user's network: the one place that asks it, and what is learned of it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .device import device_of, dtype_of, on_device
+from .freezing import frozen
+
+ONE_LOGIT = (
+    "The classifier returns one logit; two classes are the least. For a yes-or-no network return "
+    "torch.cat([0 * logit, logit], 1)."
+)
+
+
+def entering(model: nn.Module, x: Tensor) -> Tensor:
+    """Images as the network takes them: contiguous, of its type, on its device."""
+    return x.to(device_of(model), dtype_of(model)).contiguous()
+
+
+def answer(model: nn.Module, x: Tensor) -> Tensor:
+    """The logits (B,K) of images x (B,C,H,W), in the type of x; a gradient passes.
+
+    Raises ValueError where the network returns anything else.
+    """
+    return checked(model(entering(model, x)), len(x)).to(x.dtype)
+
+
+def checked(logits, n: int) -> Tensor:
+    """What a network returned, if it is a tensor (n,K) of at least two logits a row."""
+    if not isinstance(logits, Tensor):
+        name = type(logits).__name__
+        part = "outputs.logits" if hasattr(logits, "logits") else "outputs[0]"
+        part = 'outputs["logits"]' if isinstance(logits, dict) else part
+        raise ValueError(
+            f"The model must return logits of shape (B,K); it returned {name}. Wrap it in a module "
+            f"that returns the tensor alone: outputs = self.model(x); return {part}"
+        )
+    if logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 1):
+        raise ValueError(ONE_LOGIT)
+    if logits.ndim != 2 or len(logits) != n:
+        raise ValueError(
+            f"The model must return logits of shape (B,K); for {n} images it returned "
+            f"{tuple(logits.shape)}. Wrap it in a module that does."
+        )
+    return logits
+
+
+def probe_images(image_shape, input_range=(0.0, 1.0)) -> Tensor:
+    """Two images inside the range that are not constant, the same ones each time; (2,C,H,W)."""
+    low, high = input_range
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(2, *image_shape, generator=random)
+    return low + (high - low) * (0.05 + 0.9 * x)
+
+
+def probe_logits(model: nn.Module, image_shape, input_range=(0.0, 1.0)) -> Tensor:
+    """Logits of two random images; raises ValueError unless they are a finite (2,K) tensor."""
+    x = entering(model, probe_images(image_shape, input_range))
+    with frozen(model), torch.no_grad():
+        try:
+            logits = model(x)
+        except Exception as error:  # whatever a model may raise where the shape does not fit
+            raise ValueError(
+                f"The model does not accept images of shape {tuple(image_shape)} (C,H,W): {error}"
+            ) from error
+    logits = checked(logits, len(x))
+    if not torch.isfinite(logits).all():
+        bad = [n for n, p in model.state_dict().items()
+               if isinstance(p, Tensor) and not torch.isfinite(p).all()]  # fmt: skip
+        low, high = input_range
+        where = (f"load it again; not finite: {', '.join(bad[:5])}." if bad else
+                 f"is the input range [{low:g}, {high:g}] the network's?")  # fmt: skip
+        raise ValueError(f"The model's logits are not finite on a random image: {where}")
+    return logits
+
+
+def warn_if_probabilities(logits: Tensor) -> None:
+    """Warn where a network's answers add up to one: it ends in a softmax."""
+    p = logits.float()
+    if (p >= 0).all() and ((p.sum(1) - 1).abs() < 1e-3).all():
+        warnings.warn(
+            "The model's outputs are probabilities: they add up to 1. Logits are needed, for the "
+            "losses apply a softmax themselves, and a second one leaves hardly any gradient. "
+            "Return what enters the softmax, or torch.log of what leaves it.",
+            stacklevel=4,
+        )
+
+
+def signature(classifier: nn.Module, image_shape=None, input_range=None):
+    """(C,H,W) and (low, high): as given, else the network's attributes, else the range (0, 1)."""
+    shape = image_shape or getattr(classifier, "image_shape", None)
+    if shape is None or len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"image_shape={shape}: say (C, H, W), such as image_shape=(3, 32, 32).")
+    span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
+    if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
+        raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
+    return tuple(int(side) for side in shape), (float(span[0]), float(span[1]))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a method is pointed at: a network, the images it takes, the classes it knows."""
+
+    model: nn.Module
+    image_shape: tuple[int, int, int]
+    input_range: tuple[float, float]
+    num_classes: int
+
+    @classmethod
+    def of(cls, model: nn.Module, *, image_shape=None, input_range=None,
+           num_classes: int | None = None, device: str | torch.device = "auto") -> Target:  # fmt: skip
+        """The network on `device`; shape and range as given or its attributes, K measured.
+
+        Raises ValueError for a model, shapes or a number of classes that do not fit; warns of a
+        network that ends in a softmax.
+        """
+        model = on_device(model, device)
+        shape, span = signature(model, image_shape, input_range)
+        logits = probe_logits(model, shape, span)
+        K = logits.shape[1]
+        if num_classes not in (None, K):
+            raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits; "
+                             "leave num_classes out, it is measured.")  # fmt: skip
+        warn_if_probabilities(logits)
+        return cls(model, shape, span, K)
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.model)
+
+    def answer(self, x: Tensor) -> Tensor:
+        """The logits (B,K) of images x (B,C,H,W), see `answer`."""
+        return answer(self.model, x)
+
+

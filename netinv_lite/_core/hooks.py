@@ -1,0 +1,134 @@
+"""Looking into a network while it answers: features and batch-norm statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor, nn
+
+from .boundary import answer, probe_logits
+from .device import unwrapped
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside `with`, a list that a forward pass fills with one distance a batch-norm layer.
+
+    ‖μ(h) − μ̂‖₂ + ‖σ²(h) − σ̂²‖₂, with h what enters the layer and μ̂, σ̂² what it remembers of its
+    training data. Empty for a model without such layers. Source: Yin et al. 2020, equation 4.
+    """
+    distances: list[Tensor] = []
+
+    def measure(layer, inputs):
+        h = inputs[0]
+        dims = [d for d in range(h.ndim) if d != 1]
+        mean, var = h.mean(dims), h.var(dims, unbiased=False)
+        distances.append((mean - layer.running_mean).norm() + (var - layer.running_var).norm())
+
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    handles = [m.register_forward_pre_hook(measure) for m in layers if m.running_mean is not None]
+    try:
+        yield distances
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Tap:
+    """Callable x (B,C,H,W) -> (logits (B,K), features f (B,D)); its hook lives inside `with`.
+
+    f is the input of the last linear layer that the forward pass reaches (without one, of the last
+    convolution), or, with `layer`, the output of the module of that name, flattened. `distances`
+    are those of `batch_statistics`, of the last forward pass, where `statistics` are asked for.
+    """
+
+    def __init__(
+        self, model: nn.Module, image_shape, layer: str | None = None, statistics: bool = False,
+        input_range=None,
+    ):  # fmt: skip
+        self.model, self.layer = unwrapped(model), layer
+        self.statistics, self.distances = statistics, []
+        span = input_range or getattr(self.model, "input_range", (0.0, 1.0))
+        self.module = (
+            head(self.model, image_shape, span) if layer is None else named(self.model, layer)
+        )
+        self._f: Tensor | None = None
+
+    def __enter__(self) -> Tap:
+        with ExitStack() as hooks:
+            hooks.callback(self.module.register_forward_hook(self._keep).remove)
+            if self.statistics:
+                self.distances = hooks.enter_context(batch_statistics(self.model))
+            self._hooks = hooks.pop_all()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._hooks.close()
+        self._f = None
+
+    def _keep(self, _module, inputs, output) -> None:
+        # A copy, because a ReLU that works in place may follow.
+        kept = inputs[0] if self.layer is None else output
+        self._f = kept if self.layer is None or not isinstance(kept, Tensor) else kept.clone()
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._f = None
+        self.distances.clear()
+        logits = answer(self.model, x)
+        if not isinstance(self._f, Tensor) or len(self._f) != len(x):
+            where = "last linear layer" if self.layer is None else f"module {self.layer!r}"
+            raise ValueError(
+                f"The {where} holds no tensor of one row an image in the forward pass; name "
+                "another module as features='...'."
+            )
+        return logits, self._f.flatten(1).to(x.dtype)
+
+
+def head(model: nn.Module, image_shape, input_range=(0.0, 1.0)) -> nn.Module:
+    """The last linear layer that a forward pass reaches, or without one the last convolution.
+
+    Its input is the penultimate features. Raises ValueError where there is neither.
+    """
+    reached = _reached(model, image_shape, input_range, (nn.Linear, nn.modules.conv._ConvNd))
+    linear = [m for m in reached if isinstance(m, nn.Linear)]
+    if not reached:
+        raise ValueError(
+            "The model has no linear layer and no convolution whose input could serve as features. "
+            f"Name a module, features='...', of: {', '.join(n for n, _ in model.named_modules() if n)}."
+        )
+    return (linear or reached)[-1]
+
+
+def final_linear(model: nn.Module, image_shape, input_range=None) -> nn.Linear:
+    """The last `nn.Linear` that a forward pass reaches; its input is the penultimate features."""
+    model = unwrapped(model)
+    span = input_range or getattr(model, "input_range", (0.0, 1.0))
+    reached = _reached(model, image_shape, span, nn.Linear)
+    if not reached:
+        raise ValueError(
+            "The model has no linear layer whose input could serve as features. Name a module, "
+            f"features='...', of: {', '.join(n for n, _ in model.named_modules() if n)}."
+        )
+    return reached[-1]
+
+
+def _reached(model: nn.Module, image_shape, input_range, kinds) -> list[nn.Module]:
+    """The layers of some kinds, in the order in which a forward pass comes to them."""
+    reached: list[nn.Module] = []
+    layers = [m for m in model.modules() if isinstance(m, kinds)]
+    handles = [m.register_forward_hook(lambda m, *_: reached.append(m)) for m in layers]
+    try:
+        probe_logits(model, image_shape, input_range)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return reached
+
+
+def named(model: nn.Module, layer: str) -> nn.Module:
+    """The module called `layer`; the error lists the names there are."""
+    modules = {name: m for name, m in model.named_modules() if name}
+    if layer not in modules:
+        raise ValueError(f"The model has no module {layer!r}. It has: {', '.join(modules)}.")
+    return modules[layer]

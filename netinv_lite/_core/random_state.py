@@ -1,0 +1,42 @@
+"""Random numbers: of a seed inside a block, kept in a checkpoint, taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from .device import pick_device
+
+
+@contextmanager
+def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
+    """Random numbers of `seed` inside, those of before afterwards, on the CPU and on `device`."""
+    device = pick_device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def learning(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
+    """`seeded`, and gradients are recorded inside, whatever the caller has switched off."""
+    with torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
+        yield
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The random numbers to come, of the CPU and of a CUDA `device`, as tensors to keep."""
+    state = {"rng": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["rng.cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Go on with the random numbers that `random_state` kept, among other tensors."""
+    torch.set_rng_state(state["rng"])
+    if device.type == "cuda" and "rng.cuda" in state:  # a run may move between devices
+        torch.cuda.set_rng_state(state["rng.cuda"], device)
