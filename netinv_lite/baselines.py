@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .conditioning import balanced_classes, one_hot
 from .data import check_finite, check_name, check_positive, check_whole
 from .losses import log_odds, total_variation
-from .probe import Target, answer, device_of, frozen, learning
+from .probe import Target, answer, device_of, frozen, learning, with_gradients
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,11 @@ class Ascent:
     def _random(self, seed: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + seed)
 
+    @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
         """Images (N,C,H,W) of the classes k (N,), batch by batch; fills `history`."""
         one_hot(k, self.num_classes)  # a ValueError for a class that there is not
+        k = k.clone()  # it may come from an inference mode
         config, random = self.config, self._random(seed)
         start = self._start(len(k), random)
         shifts = torch.randint(-config.jitter, config.jitter + 1, (config.steps, 2),

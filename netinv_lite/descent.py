@@ -14,7 +14,7 @@ from .baselines import Ascent
 from .conditioning import one_hot
 from .data import check_finite, check_name, check_positive, check_whole
 from .losses import batch_norm, total_variation
-from .probe import Target, answer, batch_statistics, frozen, learning
+from .probe import Target, answer, batch_statistics, frozen, learning, with_gradients
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,10 @@ class Descent(Ascent):
 
     config: DescentConfig
 
+    @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
         one_hot(k, self.num_classes)  # a ValueError for a class that there is not
+        k = k.clone()  # it may come from an inference mode
         low, high = self.input_range
         random, config = self._random(seed), self.config
         # In random order, so that every batch holds all classes: its statistics are the data's.

@@ -26,6 +26,7 @@ from .probe import (
     pick_device,
     probe_logits,
     unwrapped,
+    with_gradients,
 )
 from .weights import read_tensors, split, write_tensors
 
@@ -185,6 +186,7 @@ class Inversion:
         return inversion
 
 
+@with_gradients
 def invert(
     classifier: nn.Module,
     *,

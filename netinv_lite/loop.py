@@ -29,6 +29,8 @@ class Loop:
         self.inversion, self.step = inversion, 0
         self.checkpoint = Path(checkpoint) if checkpoint else None
         self.optimiser = adam(inversion.generator.parameters(), inversion.config)
+        # Of the classifier before the first step: a network may count its passes.
+        self.classifier = checkpoint and fingerprint(inversion.classifier.state_dict())
 
     def train(self, tap: Tap, progress: bool, on_step) -> None:
         inversion = self.inversion
@@ -84,13 +86,13 @@ class Loop:
                 tensors[f"adam.{i}.{key}"] = value
         tensors |= random_state(self.inversion.device)
         write_tensors(self.checkpoint, tensors, inversion=about, step=self.step,
-                      classifier=fingerprint(self.inversion.classifier.state_dict()))  # fmt: skip
+                      classifier=self.classifier)  # fmt: skip
 
     def _restore(self) -> None:
         tensors, meta = read_tensors(self.checkpoint)
         (own, mine), theirs = self.inversion.packed(), meta.get("inversion", {})
         differ = [key for key in mine if key != "history" and mine[key] != theirs.get(key)]
-        if meta.get("classifier") != fingerprint(self.inversion.classifier.state_dict()):
+        if meta.get("classifier") != self.classifier:
             differ.append("classifier")
         targets = own.get("targets", torch.empty(0))
         if not torch.equal(targets, tensors.get("targets", torch.empty(0))):

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .conditioning import Condition
 from .data import check_finite
-from .probe import recording
+from .probe import answer, recording
 
 
 def kl(logits: Tensor, v: Tensor) -> Tensor:
@@ -86,7 +86,8 @@ def background(x: Tensor, level: float, input_range) -> Tensor:
 
 def total_variation(x: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, both ways; (B,C,H,W) -> ()."""
-    return x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()
+    steps = (x.diff(dim=d).abs() for d in (-1, -2) if x.shape[d] > 1)  # a signal has one row
+    return sum((step.mean() for step in steps), x.new_zeros(()))
 
 
 def batch_norm(distances: Sequence[Tensor]) -> Tensor:
@@ -116,16 +117,12 @@ def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     What a network was trained on has small parameter gradients. Second-order: its own gradient to
     x goes back through the backward pass. The parameters are left as they are.
     """
-    answer, values = recording(model)
+    ask, values = recording(model)
     with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have no second derivative
-        loss = F.cross_entropy(_in_its_type(answer, values[0], x), y)
+        loss = F.cross_entropy(ask(x), y)
         parts = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
     squares = torch.stack([p.square().sum() for p in parts if p is not None]).sum()
     return squares.clamp_min(1e-20).sqrt().to(x.dtype)  # a root has no slope at 0
-
-
-def _in_its_type(model, parameter: Tensor, x: Tensor) -> Tensor:
-    return model(x.to(parameter.dtype)).to(x.dtype)
 
 
 TERMS = (
@@ -180,7 +177,7 @@ class InversionLoss:
         @cache  # one pass serves both terms
         def near() -> Tensor:
             images = perturbed(x, self.bound, input_range)
-            return _in_its_type(model, next(model.parameters()), images)
+            return answer(model, images)
 
         formulas = {
             "kl": lambda: kl(logits, condition.v),

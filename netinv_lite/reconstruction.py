@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .data import check_finite, check_positive, check_whole
 from .loop import Interrupted
 from .losses import log_odds
-from .probe import Target, checked, frozen, learning, recording
+from .probe import Target, checked, frozen, learning, recording, with_gradients
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Reconstruction:
         return self.history[-1]
 
 
+@with_gradients
 def stationary(
     model: nn.Module, *, per_class: int = 1, config: StationaryConfig | None = None,
     image_shape=None, num_classes: int | None = None, input_range=None,

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from .conditioning import Condition
 from .inversion import Inversion, invert, untrained, warn_if_collapsed
 from .loop import Interrupted, adam, detached, keep, scored, set_rate
-from .probe import Tap, Target, frozen, learning, seeded
+from .probe import Tap, Target, frozen, learning, seeded, with_gradients
 
 ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progress", "config")
 
@@ -39,6 +39,7 @@ def invert_many(
             for seed, file in zip(seeds, files, strict=True)]  # fmt: skip
 
 
+@with_gradients
 def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversion]:
     """One inversion for each of `runs`, the keyword arguments of `invert`, trained in one batch.
 

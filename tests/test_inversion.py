@@ -132,12 +132,25 @@ def test_features_may_be_named():
     assert deeper.history["kl"][0] == by_default.history["kl"][0]
 
 
-def test_a_network_without_linear_layers_needs_the_name_only():
+def test_a_network_without_linear_layers_has_the_input_of_its_last_convolution():
     model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 10),
                                          nn.Flatten()))  # fmt: skip
-    assert len(invert(model, image_shape=(1, 12, 12), features="1").history["cosine"]) == 5
-    with pytest.raises(ValueError, match="no linear layer .* features='...', of: 0, 1, 2, 3"):
-        invert(model, image_shape=(1, 12, 12))
+    named = invert(model, image_shape=(1, 12, 12), features="1")
+    assert invert(model, image_shape=(1, 12, 12)).history == named.history
+
+
+def test_a_network_without_any_layer_is_told_to_name_features():
+    class Free(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.act = nn.Parameter(torch.randn(144, 3)), nn.ReLU()
+
+        def forward(self, x):
+            return self.act(x).flatten(1) @ self.w
+
+    with pytest.raises(ValueError, match="no linear layer .* features='...', of: act"):
+        invert(Free(), image_shape=(1, 12, 12))
+    assert invert(Free(), image_shape=(1, 12, 12), features="act").history["cosine"]
 
 
 def test_a_network_in_double_precision():

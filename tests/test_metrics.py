@@ -334,7 +334,7 @@ bad = {
     "logits' shape": lambda: metrics.conditional_kl(Reader(), x, torch.eye(4)[:3]),
     "add to 1": lambda: metrics.conditional_kl(Reader(), x, torch.ones(3, 3)),
     "non-negative": lambda: metrics.conditional_kl(Reader(), x, 2 * torch.eye(3) - 1 / 3),
-    "one row an image": lambda: metrics.logits(nn.Flatten(0), x),
+    "for 3 images it returned": lambda: metrics.logits(nn.Flatten(0), x),
 }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from .device import device_of, dtype_of, on_device
 from .freezing import frozen
@@ -30,6 +32,20 @@ def answer(model: nn.Module, x: Tensor) -> Tensor:
     return checked(model(entering(model, x)), len(x)).to(x.dtype)
 
 
+def recording(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
+    """`answer` as a function of images alone, and the parameters, which record gradients for it.
+
+    Also where the model is frozen: they share its numbers, and the model's own flags stay.
+    """
+    parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+
+    def ask(x: Tensor) -> Tensor:
+        logits = functional_call(model, parameters, (entering(model, x),))
+        return checked(logits, len(x)).to(x.dtype)
+
+    return ask, [*parameters.values()]
+
+
 def checked(logits, n: int) -> Tensor:
     """What a network returned, if it is a tensor (n,K) of at least two logits a row."""
     if not isinstance(logits, Tensor):
@@ -40,7 +56,7 @@ def checked(logits, n: int) -> Tensor:
             f"The model must return logits of shape (B,K); it returned {name}. Wrap it in a module "
             f"that returns the tensor alone: outputs = self.model(x); return {part}"
         )
-    if logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 1):
+    if tuple(logits.shape) in ((n,), (n, 1)):
         raise ValueError(ONE_LOGIT)
     if logits.ndim != 2 or len(logits) != n:
         raise ValueError(
@@ -120,6 +136,9 @@ class Target:
         network that ends in a softmax.
         """
         model = on_device(model, device)
+        if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
+            raise ValueError("The model was made inside torch.inference_mode(), and no gradient "
+                             "can pass it: make or load it outside, or under torch.no_grad().")  # fmt: skip
         shape, span = signature(model, image_shape, input_range)
         logits = probe_logits(model, shape, span)
         K = logits.shape[1]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 
 @contextmanager
@@ -42,12 +41,3 @@ def _slots(model: nn.Module) -> Iterator[tuple[dict, str, Tensor]]:
     for module in model.modules():
         for slots in (module._parameters, module._buffers):
             yield from ((slots, name, t) for name, t in slots.items() if t is not None)
-
-
-def recording(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    """The model as a function of images, and its parameters, which record gradients for it.
-
-    Also where the model is frozen: they share its numbers, and the model's own flags stay.
-    """
-    parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
-    return lambda images: functional_call(model, parameters, (images,)), [*parameters.values()]
