@@ -25,6 +25,7 @@ from .probe import (
     on_device,
     pick_device,
     probe_logits,
+    row_by_row,
     unwrapped,
     with_gradients,
 )
@@ -120,7 +121,7 @@ class Inversion:
         with frozen(self.generator) as generator, torch.no_grad():
             d = self.device
             return torch.cat(
-                [generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu().contiguous()
+                [row_by_row(generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu())
                  for zb, v, y in parts]
             )
 

@@ -165,17 +165,21 @@ def test_tutorial_networks(make, method):
     works(model, method, **{"input_range": (0.1, 1)} if make is Standardising else {})
 
 
-def test_samples_can_be_viewed():
-    model = build(Net)
-    inversion = nil.invert(model, image_shape=SHAPE, config=TINY, device="cpu", progress=False)
-    images, _ = inversion.sample(2)
-    assert images.is_contiguous() and model.fc.in_features
-    assert images.view(6, -1).shape == (6, 768)
-    assert inversion.images(torch.eye(K)).is_contiguous()
-    assert nil.baselines.pixel_ascent(
-        model, image_shape=SHAPE, config=nil.baselines.AscentConfig(steps=1), device="cpu",
-        progress=False,
-    ).sample(2)[0].is_contiguous()  # fmt: skip
+@pytest.mark.parametrize("method", ALL)
+def test_one_channel_and_a_view(method):
+    works(build(Net, K, (1, 12, 12)), method, image_shape=(1, 12, 12))
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (1, 12, 12)])
+def test_samples_can_be_viewed(shape):
+    about = {"image_shape": shape, "device": "cpu", "progress": False}
+    model = build(Net, K, shape)
+    inversion = nil.invert(model, config=TINY, **about)
+    ascent = nil.baselines.pixel_ascent(model, config=nil.baselines.AscentConfig(steps=1), **about)
+    drawn = nil.dafl.dafl(model, config=TINY, **about).draw(6)[0]
+    for x in (inversion.sample(2)[0], inversion.images(torch.eye(K)), ascent.sample(2)[0], drawn):
+        assert x.stride() == torch.empty(x.shape).stride()
+        model(x)
 
 
 @pytest.mark.parametrize("method", ALL)

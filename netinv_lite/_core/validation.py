@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .device import unwrapped
 
 
 def check_whole(config, **least: int) -> None:
@@ -61,3 +63,40 @@ def check_images(images: Tensor, image_shape, input_range) -> Tensor:
             f"[{low:g}, {high:g}]: rescale them, or state another input_range."
         )
     return images
+
+
+def range_of(images: Tensor, *models, given=None) -> tuple[float, float]:
+    """The range that the pixels come from: the one rule of every plot and measure of images.
+
+    What the caller gives wins; else it is what the models take; else, where nothing is known,
+    (0, 1) if all pixels lie in that, and (-1, 1) if some are negative and all lie in that.
+
+    Args:
+        images: pixels, of any shape.
+        models: networks, generators or inversions; an attribute `input_range` says what they take.
+        given: (low, high), or None.
+
+    Raises:
+        ValueError: `given` does not rise, two models take different ranges, or the pixels lie in
+            neither range. Each is mended by `input_range=(low, high)`.
+    """
+    models = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
+    said = [getattr(m, "input_range", None) for m in models] if given is None else [given]
+    said = list(dict.fromkeys(tuple(map(float, span)) for span in said if span is not None))
+    if len(said) > 1:
+        raise ValueError(f"The networks take images of different ranges, {said[0]} and {said[1]}: "
+                         "say which one these images have, input_range=(low, high).")  # fmt: skip
+    if said:
+        if len(said[0]) != 2 or not float("-inf") < said[0][0] < said[0][1] < float("inf"):
+            raise ValueError(f"input_range={given or said[0]}: say (low, high), finite and rising, "
+                             "such as (0, 1).")  # fmt: skip
+        return said[0]
+    if not torch.isfinite(images).all():
+        raise ValueError("The images hold NaN or infinity.")
+    least, most = (images.min(), images.max()) if images.numel() else (0.0, 0.0)
+    for low, high in ((0.0, 1.0), (-1.0, 1.0)):
+        slack = 1e-3 * (high - low)
+        if low - slack <= least and most <= high + slack:
+            return low, high
+    raise ValueError(f"The images lie in [{least:.3g}, {most:.3g}], neither in (0, 1) nor in "
+                     "(-1, 1): say what their input range is, input_range=(low, high).")  # fmt: skip
