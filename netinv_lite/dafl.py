@@ -14,6 +14,7 @@ from . import metrics
 from .conditioning import Condition, Label
 from .data import check_finite
 from .inversion import Inversion, invert
+from .losses import Batch
 from .presets import InversionConfig
 from .probe import Target
 
@@ -43,18 +44,18 @@ class DaflLoss:
     one_hot: float = 1.0
     activation: float = 0.1
     balance: float = 5.0
-    margin: ClassVar[float] = 0.0
-    batch_norm: ClassVar[float] = 0.0
+    needs_statistics: ClassVar[bool] = False
+    needs_one_class: ClassVar[bool] = False
 
     def __post_init__(self):
         check_finite(self, "one_hot", "activation", "balance")
 
-    def terms(self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, **_):
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
         """The three terms, unweighted, as a dict name -> scalar tensor."""
-        mean = logits.softmax(1).mean(0)
+        mean = batch.logits.softmax(1).mean(0)
         return {
-            "one_hot": F.cross_entropy(logits, logits.argmax(1)),
-            "activation": -f.abs().mean(),
+            "one_hot": F.cross_entropy(batch.logits, batch.logits.argmax(1)),
+            "activation": -batch.f.abs().mean(),
             "balance": (mean * mean.clamp_min(1e-20).log()).sum(),  # finite where a class is 0
         }
 

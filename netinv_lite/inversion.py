@@ -230,7 +230,7 @@ def invert(
                               seed=seed)  # fmt: skip
         model, generator = inversion.classifier, inversion.generator
         loop = Loop(inversion, checkpoint)
-        statistics = inversion.loss.batch_norm > 0
+        statistics = inversion.loss.needs_statistics
         with (
             Tap(model, target.image_shape, features, statistics, target.input_range) as tap,
             frozen(model),
@@ -251,7 +251,7 @@ def untrained(
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
     conditioning = resolve(conditioning, target.num_classes, config.scale)
-    if isinstance(conditioning, SoftTargets) and loss.margin:
+    if isinstance(conditioning, SoftTargets) and loss.needs_one_class:
         raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
                          "soft targets.")  # fmt: skip
     generator = _generator(target.image_shape, conditioning, target.input_range, config)

@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .conditioning import Condition
+from .losses import Batch
 from .probe import Tap, random_state, set_random_state
 from .weights import fingerprint, read_tensors, split, write_tensors
 
@@ -126,9 +127,8 @@ def scored(
     inversion, condition: Condition, x: Tensor, logits: Tensor, f: Tensor, distances
 ) -> dict:
     """The terms of the loss, unweighted, their weighted `total`, and the `accuracy`; tensors ()."""
-    span = inversion.generator.input_range
-    terms = inversion.loss.terms(x, logits, f, condition, span, distances=distances,
-                                 model=inversion.classifier)  # fmt: skip
+    terms = inversion.loss.terms(Batch(x, logits, f, condition, inversion.input_range, distances,
+                                       inversion.classifier))  # fmt: skip
     total = inversion.loss.total(terms)
     return {**terms, "total": total, "accuracy": condition.met_by(logits).float().mean()}
 

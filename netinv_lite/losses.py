@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .conditioning import Condition
-from .data import check_finite
+from .data import check_finite, check_name
 from .probe import answer, recording
 
 
@@ -41,9 +43,10 @@ def surest(logits: Tensor, k: Tensor, per_class: int) -> Tensor:
 
     logits (N,K), k (N,) class-major with equally many rows a class -> (n·per_class,) int64.
     """
+    k = k.to(logits.device)
     rows = log_odds(logits, k).view(len(k.unique_consecutive()), -1)
     best = rows.topk(per_class).indices.sort().values
-    return (best + torch.arange(0, len(k), rows.shape[1])[:, None]).flatten()
+    return (best + torch.arange(0, len(k), rows.shape[1], device=k.device)[:, None]).flatten()
 
 
 def margin(logits: Tensor, k: Tensor, m: float) -> Tensor:
@@ -61,9 +64,10 @@ def cosine(f: Tensor) -> Tensor:
 def class_cosine(f: Tensor, k: Tensor) -> Tensor:
     """The mean cosine over pairs of one class only, at the same linear cost; f (N,D), k (N,)."""
     u = F.normalize(f, dim=1)
-    classes, counts = k.unique(return_counts=True)
-    sums = u.new_zeros(int(classes[-1]) + 1, u.shape[1]).index_add(0, k, u)
-    pairs = (counts * (counts - 1)).sum().clamp_min(1)
+    alike = k[:, None] == k  # (N, N)
+    first = alike.byte().argmax(1)  # a row for each class, without asking the device which there are
+    sums = torch.zeros_like(u).index_add(0, first, u)
+    pairs = (alike.sum() - len(u)).clamp_min(1)
     return (sums.square().sum() - len(u)) / pairs
 
 
@@ -125,11 +129,77 @@ def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return squares.clamp_min(1e-20).sqrt().to(x.dtype)  # a root has no slope at 0
 
 
-TERMS = (
-    "kl", "cross_entropy", "margin", "cosine", "class_cosine", "orthogonality", "background",
-    "total_variation", "batch_norm", "perturbed_kl", "perturbed_cross_entropy", "pixel_range",
-    "gradient",
-)  # fmt: skip
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step and what the classifier makes of them: all that a term may look at.
+
+    x (B,C,H,W) in `input_range`, logits (B,K), f (B,D), the `condition` asked for, the `distances`
+    of `batch_statistics`, the `model` for terms that ask it again, and the `loss` itself.
+    """
+
+    x: Tensor
+    logits: Tensor
+    f: Tensor
+    condition: Condition
+    input_range: tuple[float, float]
+    distances: Sequence[Tensor] = ()
+    model: nn.Module | None = None
+    loss: InversionLoss | None = None
+
+    @cached_property  # one pass serves both terms
+    def near(self) -> Tensor:
+        """The logits (B,K) of the images changed within `loss.bound`."""
+        return answer(self.model, perturbed(self.x, self.loss.bound, self.input_range))
+
+
+Term = Callable[[Batch], Tensor]
+TERMS: dict[str, Term] = {
+    "kl": lambda b: kl(b.logits, b.condition.v),
+    "cross_entropy": lambda b: cross_entropy(b.logits, b.condition.y),
+    "margin": lambda b: margin(b.logits, b.condition.k, b.loss.log_odds),
+    "cosine": lambda b: cosine(b.f),
+    "class_cosine": lambda b: class_cosine(b.f, b.condition.k),
+    "orthogonality": lambda b: orthogonality(b.f),
+    "background": lambda b: background(b.x, b.loss.level, b.input_range),
+    "total_variation": lambda b: total_variation(b.x),
+    "batch_norm": lambda b: batch_norm(b.distances),  # before the model is asked again
+    "perturbed_kl": lambda b: kl(b.near, b.condition.v),
+    "perturbed_cross_entropy": lambda b: cross_entropy(b.near, b.condition.y),
+    "pixel_range": lambda b: pixel_range(b.x, b.input_range),
+    "gradient": lambda b: gradient(b.model, b.x, b.condition.y),
+}
+
+
+def term(function: Term) -> Term:
+    """Add a term of your own, Batch -> scalar: its weight is `InversionLoss(extra={name: …})`.
+
+    Example:
+        >>> @term
+        ... def brightness(batch):
+        ...     return batch.x.mean()
+        >>> InversionLoss(extra={"brightness": 0.5}).weights["brightness"]
+        0.5
+    """
+    TERMS[function.__name__] = function
+    return function
+
+
+class Loss(Protocol):
+    """What `invert` needs of a loss; `InversionLoss` and `DaflLoss` are two."""
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether `Batch.distances` are looked at."""
+
+    @property
+    def needs_one_class(self) -> bool:
+        """Whether a soft target would make no sense."""
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Each term, unweighted, as a dict name -> scalar tensor."""
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Σ weight · term."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +209,8 @@ class InversionLoss:
     Terms of weight 0 cost nothing. `log_odds` is the m of the margin, `level` the background as
     a fraction of the input range. For images like those of the training, see the preset
     "training-like": `perturbed_kl` and `perturbed_cross_entropy` of images changed within `bound`
-    half ranges, `pixel_range`, and the `gradient` of the network's own parameters.
+    half ranges, `pixel_range`, and the `gradient` of the network's own parameters. `extra` holds
+    the weights of terms of your own, see `term`.
     Source: Suhail et al., arXiv 2411.17777 and 2410.16884; for `batch_norm` Yin et al. 2020.
     """
 
@@ -159,43 +230,36 @@ class InversionLoss:
     log_odds: float = 10.0
     level: float = 0.0
     bound: float = 0.1
+    extra: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        check_finite(self, *(f.name for f in fields(self)))
-        if not any(getattr(self, name) for name in TERMS):
+        check_finite(self, *(f.name for f in fields(self) if f.name != "extra"))
+        for name, weight in self.extra.items():
+            check_name(name, TERMS, "loss term")
+            check_finite(SimpleNamespace(**{name: weight}), name)
+        if not self.weights:
             raise ValueError(f"Every weight is 0; give one of {', '.join(TERMS)} a positive one.")
 
-    def terms(
-        self, x: Tensor, logits: Tensor, f: Tensor, condition: Condition, input_range, *,
-        distances: Sequence[Tensor] = (), model: nn.Module | None = None,
-    ) -> dict[str, Tensor]:  # fmt: skip
-        """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor.
+    @property
+    def weights(self) -> dict[str, float]:
+        """Name -> weight of each term that counts."""
+        weights = {name: getattr(self, name, 0.0) for name in TERMS} | dict(self.extra)
+        return {name: weight for name, weight in weights.items() if weight}
 
-        distances: those of `batch_norm`; model: the classifier, for the terms that ask it again.
-        """
+    @property
+    def needs_statistics(self) -> bool:
+        return self.batch_norm > 0
 
-        @cache  # one pass serves both terms
-        def near() -> Tensor:
-            images = perturbed(x, self.bound, input_range)
-            return answer(model, images)
+    @property
+    def needs_one_class(self) -> bool:
+        return self.margin > 0
 
-        formulas = {
-            "kl": lambda: kl(logits, condition.v),
-            "cross_entropy": lambda: cross_entropy(logits, condition.y),
-            "margin": lambda: margin(logits, condition.k, self.log_odds),
-            "cosine": lambda: cosine(f),
-            "class_cosine": lambda: class_cosine(f, condition.k),
-            "orthogonality": lambda: orthogonality(f),
-            "background": lambda: background(x, self.level, input_range),
-            "total_variation": lambda: total_variation(x),
-            "batch_norm": lambda: batch_norm(distances),  # before the model is asked again
-            "perturbed_kl": lambda: kl(near(), condition.v),
-            "perturbed_cross_entropy": lambda: cross_entropy(near(), condition.y),
-            "pixel_range": lambda: pixel_range(x, input_range),
-            "gradient": lambda: gradient(model, x, condition.y),
-        }
-        return {name: term() for name, term in formulas.items() if getattr(self, name)}
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Each term of non-zero weight, unweighted, as a dict name -> scalar tensor."""
+        batch = replace(batch, loss=self)
+        return {name: TERMS[name](batch) for name in self.weights}
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Σ weight · term."""
-        return sum(getattr(self, name) * term for name, term in terms.items())
+        weights = self.weights
+        return sum(weights[name] * value for name, value in terms.items())

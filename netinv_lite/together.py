@@ -65,7 +65,7 @@ def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversi
             inversions.append(_untrained(classifier, run, device))
             states.append(torch.get_rng_state())
     first = inversions[0]
-    if any(inversion.loss.batch_norm for inversion in inversions):
+    if any(inversion.loss.needs_statistics for inversion in inversions):
         raise ValueError("The weight batch_norm takes the statistics of a batch, which runs that "
                          "are trained together share; train them one by one.")  # fmt: skip
     if any(_build(other) != _build(first) for other in inversions):

@@ -7,6 +7,7 @@ import torch
 
 import netinv_lite as nil
 from helpers import QUICK, assert_same, snapshot, tiny_cnn
+from netinv_lite.losses import Batch
 from netinv_lite.dafl import DaflLoss, Unconditioned, dafl
 
 CONFIG = nil.InversionConfig(steps=150, batch_size=64)
@@ -31,11 +32,11 @@ def test_a_shipped_network_sees_all_its_classes():
 def test_the_terms_are_the_equations():
     logits = torch.tensor([[30.0, 0.0, 0.0], [0.0, 30.0, 0.0]])
     f = torch.tensor([[1.0, -3.0], [2.0, 0.0]])
-    terms = DaflLoss().terms(None, logits, f, None, None)
+    terms = DaflLoss().terms(Batch(None, logits, f, None, None))
     assert terms["one_hot"] == pytest.approx(0, abs=1e-6)
     assert terms["activation"] == -1.5  # the mean of 1, 3, 2, 0
     assert terms["balance"] == pytest.approx(-math.log(2), abs=1e-6)  # two of three classes
-    unsure = DaflLoss().terms(None, torch.zeros(1, 3), f, None, None)
+    unsure = DaflLoss().terms(Batch(None, torch.zeros(1, 3), f, None, None))
     assert unsure["one_hot"] == pytest.approx(math.log(3))
     assert DaflLoss(1, 2, 3).total(terms) == pytest.approx(-3 - 3 * math.log(2), abs=1e-5)
 

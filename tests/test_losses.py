@@ -1,5 +1,6 @@
 """Each loss against a closed form, a double loop or a library that shares no code with it."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -233,7 +234,8 @@ BATCH = dict(
     distances=[torch.tensor(1.0), torch.tensor(4.0)],
     model=seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))),
 )
-USES = {name: (name,) for name in losses.TERMS} | {
+WEIGHTS = tuple(losses.TERMS)
+USES = {name: (name,) for name in WEIGHTS} | {
     "perturbed_kl": ("perturbed", "kl"), "perturbed_cross_entropy": ("perturbed", "cross_entropy")
 }  # fmt: skip
 
@@ -241,7 +243,7 @@ USES = {name: (name,) for name in losses.TERMS} | {
 def test_the_total_is_the_weighted_sum_of_the_terms():
     weights = dict(zip(losses.TERMS, (0.5, 2, 3, 0.25, 1, 4, 0.1, 7, 6, 8, 9, 5, 0.7), strict=True))
     loss = nil.InversionLoss(**weights, log_odds=6, level=0.5, bound=0.3)
-    terms = seeded(loss.terms, **BATCH)
+    terms = seeded(loss.terms, losses.Batch(**BATCH))
     near = BATCH["model"](seeded(losses.perturbed, BATCH["x"], 0.3, (-1, 1)))
     x, logits, f, c = (BATCH[key] for key in ("x", "logits", "f", "condition"))
     expected = {
@@ -272,10 +274,10 @@ def test_a_term_of_weight_zero_is_not_computed(name, monkeypatch):
     monkeypatch.setattr(losses, function, lambda *_: pytest.fail(f"{name} was computed"))
     others = {term: 1.0 for term in losses.TERMS if function not in USES[term]}
     none = dict.fromkeys(losses.TERMS, 0.0)
-    assert nil.InversionLoss(**{**none, **others}).terms(**BATCH).keys() == others.keys()
+    assert nil.InversionLoss(**{**none, **others}).terms(losses.Batch(**BATCH)).keys() == others.keys()
     only_it = nil.InversionLoss(**{**none, name: 1.0})
     with pytest.raises(pytest.fail.Exception, match=name):
-        only_it.terms(**BATCH)
+        only_it.terms(losses.Batch(**BATCH))
 
 
 # ---- terms that ask the model again -----------------------------------------------------------
@@ -324,8 +326,30 @@ def test_the_range_penalty_counts_what_lies_outside():
     assert losses.pixel_range(x.clamp(-1, 1), (-1, 1)) == 0
 
 
+def test_a_term_of_ones_own_in_three_lines():
+    @losses.term
+    def brightness(batch):
+        return batch.x.mean()
+
+    try:
+        loss = nil.InversionLoss(kl=0, cosine=0, extra={"brightness": 0.5})
+        terms = loss.terms(losses.Batch(**BATCH))
+        assert set(terms) == {"cross_entropy", "brightness"}
+        expected = terms["cross_entropy"] + 0.5 * BATCH["x"].mean()
+        assert loss.total(terms).item() == pytest.approx(expected.item())
+    finally:
+        losses.TERMS.pop("brightness")
+    with pytest.raises(ValueError, match="Unknown loss term 'brightness'"):
+        nil.InversionLoss(extra={"brightness": 0.5})
+
+
+def test_every_weight_is_a_term():
+    settings = {"log_odds", "level", "bound", "extra"}
+    assert {f.name for f in dataclasses.fields(nil.InversionLoss)} - settings == set(losses.TERMS)
+
+
 def test_the_papers_defaults():
-    assert nil.InversionLoss().terms(**BATCH).keys() == {"kl", "cross_entropy", "cosine"}
+    assert nil.InversionLoss().terms(losses.Batch(**BATCH)).keys() == {"kl", "cross_entropy", "cosine"}
 
 
 @pytest.mark.parametrize("weight", [-1, math.nan, math.inf])
