@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor, nn
@@ -77,34 +78,52 @@ def _panel(ax, name: str, steps, y) -> str:
 def confusion(model: nn.Module, images: Tensor, labels: Tensor, *, classes=None) -> Figure:
     """Conditioned class (rows) against the class that `model` reads (columns), in % of each row.
 
-    images (N,C,H,W), labels (N,). Raises ValueError as `metrics.confusion`.
-    """
-    import seaborn as sns
+    Args:
+        model: a network of K classes.
+        images: (N,C,H,W) in the model's input range.
+        labels: (N,) int64, the classes asked for.
+        classes: K names, in place of the model's.
 
-    shares = metrics.confusion(model, images, labels).cpu().numpy()
+    Raises:
+        ValueError: as `netinv_lite.metrics.confusion`.
+    """
+    shares = metrics.confusion(model, images, labels).cpu().numpy()  # (K, K)
     k, K = labels_of(labels, images), len(shares)
     names = names_of(classes, torch.arange(K), model)
     right = float(shares[k, k].mean())
     fig = Figure(figsize=(WIDTH, 0.92 * WIDTH), layout="constrained")
     ax = fig.subplots()
-    text = np.where(shares >= 0.005, np.char.mod("%.0f", 100 * shares), "")
-    ticks = names if K <= 20 else [n if i % (K // 10) == 0 else "" for i, n in enumerate(names)]
-    few = {"annot": text, "fmt": "", "linewidths": 0.5, "linecolor": "#dddddd", "cbar": False}
-    many = {"cbar_kws": {"format": PercentFormatter(1), "shrink": 0.8}}
-    sns.heatmap(shares, vmin=0, vmax=1, square=True, ax=ax, xticklabels=ticks, yticklabels=ticks,
-                cmap=sns.blend_palette(["white", RIGHT], as_cmap=True),
-                **(few if K <= 20 else many))  # fmt: skip
-    if K <= 20:
-        for i in range(K):
-            ax.add_patch(Rectangle((i, i), 1, 1, fill=False, edgecolor=INK, clip_on=False))
+    _heat_map(ax, shares, names, written=K <= 20)
     ax.set(xlabel="read as", ylabel="asked for")
-    ax.tick_params(axis="x", rotation=90 if max(map(len, names)) > 3 else 0)
-    ax.tick_params(axis="y", rotation=0)
     ax.set_title(f"{percent(right)} read as asked (the diagonal)")
     i, j = np.unravel_index(np.argmax(shares - 2 * np.eye(K)), shares.shape)
     worst = f"The most frequent error: {names[i]} read as {names[j]}, {percent(shares[i, j])}."
     what = f"A heat map of {K} conditioned classes by {K} read ones; {percent(right)} of the images"
     return told(fig, f"{what} are read as asked.", worst if right < 1 else "")
+
+
+def _heat_map(ax, shares: np.ndarray, names: list[str], *, written: bool) -> None:
+    """Shares (K,K) as squares from white to blue; with their percentages, else with a bar."""
+    K = len(shares)
+    blues = LinearSegmentedColormap.from_list("share", ["white", RIGHT])
+    lines = {"edgecolors": "#dddddd", "linewidth": 0.5} if written else {}
+    squares = ax.pcolormesh(shares, vmin=0, vmax=1, cmap=blues, **lines)
+    if written:
+        for i, j in np.argwhere(shares >= 0.005):
+            ax.text(j + 0.5, i + 0.5, f"{100 * shares[i, j]:.0f}", ha="center", va="center",
+                    color="white" if shares[i, j] > 0.85 else INK,
+                    size=9.5 if K <= 12 else 7.5)  # fmt: skip
+        for i in range(K):
+            ax.add_patch(Rectangle((i, i), 1, 1, fill=False, edgecolor=INK, clip_on=False))
+    else:
+        bar = ax.figure.colorbar(squares, ax=ax, format=PercentFormatter(1), shrink=0.8)
+        bar.outline.set_visible(False)
+    thinned = names if K <= 20 else [n if i % (K // 10) == 0 else "" for i, n in enumerate(names)]
+    ax.set_xticks(np.arange(K) + 0.5, thinned, rotation=90 if max(map(len, names)) > 3 else 0)
+    ax.set_yticks(np.arange(K) + 0.5, thinned)
+    ax.set(aspect="equal", ylim=(K, 0))  # the first class at the top
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
 
 
 @drawn

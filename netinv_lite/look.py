@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
+import sys
+import tempfile
+from pathlib import Path
 
 import matplotlib
 import torch
 from matplotlib.figure import Figure as _Figure
 from matplotlib.style import context
-from torch import Tensor
+from torch import Tensor, nn
+
+from ._core.device import unwrapped
 
 # seaborn's "colorblind" palette
 PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
@@ -50,19 +55,67 @@ LOOK = {
 
 
 class Figure(_Figure):
-    """A matplotlib Figure with an alternative text, `alt`; a cell that ends with it shows it once.
+    """A matplotlib Figure with an alternative text, `alt`.
 
-    pyplot does not know it, so nothing has to be closed, and `plt.show()` shows nothing: use
-    `display(fig)` in the middle of a cell. The notebook keeps `alt` in the output's metadata.
+    A notebook cell that ends with it shows it once, and keeps `alt` in the output's metadata; in
+    the middle of a cell it is `display(fig)`. In a script, `fig.show()` opens a window or writes a
+    temporary file, and `netinv_lite.plot.save(fig, "name.png")` a lasting one. pyplot does not
+    know the figure, so nothing has to be closed, and `plt.show()` does not show it.
     """
 
     alt = ""
+    CSS_DOTS = 125  # per inch, in a notebook and in a window, whatever the resolution
 
     def _ipython_display_(self) -> None:
         from IPython.display import Image, display
 
-        width = round(self.get_figwidth() * 125)  # CSS pixels, whatever the resolution
+        width = round(self.get_figwidth() * self.CSS_DOTS)
         display(Image(png(self), width=width, alt=self.alt))
+
+    def show(self, warn: bool = True) -> None:
+        """Show the figure: in the notebook, else in a window, else as a file whose path is printed.
+
+        A window needs an interactive matplotlib backend and a screen; a script then waits until it
+        is closed. `warn` has no effect: it is matplotlib's.
+        """
+        if _in_notebook():
+            self._ipython_display_()
+        elif not _shown_in_window(self):
+            with tempfile.NamedTemporaryFile("wb", prefix="netinv_lite-", suffix=".png",
+                                             delete=False) as file:  # fmt: skip
+                file.write(png(self))
+            print(f"There is no window to show it in; the figure is in {Path(file.name)}. Use "
+                  'netinv_lite.plot.save(figure, "name.png") for a place of your own.')  # fmt: skip
+
+    def __repr__(self) -> str:
+        width, height = self.get_size_inches()
+        return f"<Figure of {width:.1f} x {height:.1f} inches: {self.alt or 'no text yet.'}>"
+
+    __str__ = __repr__
+
+
+def _in_notebook() -> bool:
+    """True in a Jupyter kernel, where the reader's page shows what is displayed."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _shown_in_window(fig: Figure) -> bool:
+    """Open a pyplot window with the figure as a picture; False where no window can be opened."""
+    import matplotlib.pyplot as plt
+
+    try:
+        window = plt.figure(figsize=fig.get_size_inches(), dpi=fig.CSS_DOTS, facecolor="white")
+    except ImportError:  # the backend that is asked for has no screen here
+        return False
+    if window.canvas.required_interactive_framework is None:
+        plt.close(window)
+        return False
+    ax = window.add_axes((0, 0, 1, 1))
+    ax.imshow(plt.imread(io.BytesIO(png(fig))))
+    ax.set_axis_off()
+    plt.show()
+    return True
 
 
 def drawn(function):
@@ -117,6 +170,7 @@ def labels_of(labels, rows: Tensor) -> Tensor:
 
 def names_of(classes, labels: Tensor | None, *models) -> list[str]:
     """Class names: the caller's, a model's, or numbers; a ValueError where a label has none."""
+    models = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
     K = 0 if labels is None or not len(labels) else int(labels.max()) + 1
     for names in (classes, *(getattr(m, "classes", None) for m in models)):
         if names is not None:

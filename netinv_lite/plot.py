@@ -1,31 +1,37 @@
 """Figures: they take tensors, return a matplotlib Figure with `alt` text, and never show.
 
 A figure looks the same whatever the reader's rcParams: opaque white, colour-blind-safe, and no
-meaning is carried by colour alone.
+meaning is carried by colour alone. `fig.show()` shows one in a script, `save` writes a file.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from . import metrics, probe
+from ._core.device import unwrapped
+from ._core.validation import check_images, range_of
+from .asked import COLUMNS, ROWS, Asked, left_out, placed, readings, spread  # noqa: F401
 from .charts import confusion, curve, embedding, losses
-from .look import LOOK, Figure, drawn, labels_of, listed, names_of, percent, png, told
-from .tiles import Gallery, to_rgb
+from .conditioning import SoftTargets
+from .look import LOOK, Figure, drawn, percent, png, told
+from .tiles import Gallery, explained, to_rgb
 from .weights import write_atomically
+
+if TYPE_CHECKING:
+    from .inversion import Inversion
 
 __all__ = ["compare", "confusion", "curve", "embedding", "generators", "image_grid", "losses",
            "save", "style"]  # fmt: skip
 
-ROWS, COLUMNS = 20, 10  # a gallery draws at most so many classes, and images of each
-
 
 def style() -> None:
-    """Give the notebook's own matplotlib and seaborn figures this module's look (rcParams)."""
+    """Give the notebook's own matplotlib figures this module's look (rcParams)."""
     matplotlib.rcParams.update(LOOK)
 
 
@@ -42,104 +48,178 @@ def image_grid(
 ) -> Figure:
     """Images, one class a row; with a judge, each says whether it is read as asked.
 
-    images (N,C,H,W) in `input_range` (the judge's or classifier's, else (-1, 1)), C = 1 or 3;
-    labels (N,) int64, or None for a plain grid. The marks on the tiles are the judge's, or the
-    classifier's where it is alone; shares are over all images, drawn or not.
-    Raises ValueError for another shape, range or number of labels.
+    Args:
+        images: (N,C,H,W). One channel is grey, three are a colour, others stand side by side;
+            a single row or column of pixels, a signal, is drawn as a line.
+        labels: (N,) int64, or (N,K) soft targets, a row of the figure for each different one, or
+            None for a plain grid.
+        classifier: the network that was inverted; a line says what it reads.
+        judge: an independent one. The marks on the tiles are the judge's, or the classifier's
+            where it is alone; shares are over all images, drawn or not.
+        classes: names, in place of the networks' own.
+        title: a line above.
+        input_range: (low, high) of the pixels; by default what the networks take, else (0, 1), or
+            (-1, 1) where some pixels are negative.
+
+    Raises:
+        ValueError: another shape, range or number of labels.
     """
     readers = {"classifier": classifier, "judge": judge}
     readers = {who: model for who, model in readers.items() if model is not None}
     if labels is None and readers:
         raise ValueError("Without labels there is nothing that a network could agree with.")
-    pixels = _pixels(images, input_range, *readers.values())
-    k = None if labels is None else labels_of(labels, images)
-    names = names_of(classes, k, *readers.values())
+    models = list(readers.values())
+    pixels = _pixels([images], models, input_range)
+    asked = None if labels is None else Asked.of(labels, images, classes, models)
     tags, lines = None, []
     for who, model in readers.items():  # the judge, where there is one, has the last word
-        tags = _tags(model, images, k, names)
-        n = int((tags == "").sum())
-        lines.append(f"The {who} reads {n:,} of {len(k):,} as asked, {percent(n / len(k))}.")
-    long = tags is not None and max(map(len, names)) > 3
-    cells, shown = _rows(k, len(images), 6 if long else COLUMNS)
-    rows = [] if k is None else [names[i] for i in shown]
-    cut = _cut(k, cells, len(images))
-    art = Gallery(pixels, cells, rows, tags, title, lines=lines, notes=cut)
+        tags = readings(model, images, asked)
+        n, N = int((tags == "").sum()), len(images)
+        lines.append(f"The {who} reads {n:,} of {N:,} as asked, {percent(n / N)}.")
+    H, W = pixels.shape[1:3]
+    wide = W > 1.5 * H or (tags is not None and max(map(len, asked.names)) > 3)
+    row = None if asked is None else asked.row
+    cells, shown = placed(row, len(images), 6 if wide else COLUMNS)
+    rows = [asked.rows[i] for i in shown]
+    notes = explained(images) + left_out(row, cells, len(images), judged=bool(readers))
+    art = Gallery(pixels, cells, rows, tags, title, lines=lines, notes=notes)
     art.reader = (list(readers) or ["judge"])[-1]
-    what = f"{cells.shape[1]} images a row, the rows being the classes {listed(rows)}."
-    what = what if rows else f"{len(images):,} images, {cells.shape[1]} a row."
-    return told(art.draw(), title and f"{title}.", what, *lines, *cut)
+    what = f"{cells.shape[1]} images a row, {asked.told(rows)}." if rows else (
+        f"{len(images):,} images, {cells.shape[1]} a row.")  # fmt: skip
+    return told(art.draw(), title and f"{title}.", what, *lines, *notes)
+
+
+def gallery(
+    inversion: Inversion, per_class: int = 10, *, judge: nn.Module | None = None, classes=None,
+    title: str | None = None, seed: int = 0, choose_from: int = 1,
+) -> Figure:  # fmt: skip
+    """New images of an inversion in its own range and with its classes' names; `Inversion.plot`.
+
+    Args:
+        inversion: what `netinv_lite.invert` returned.
+        per_class: images in each row of the figure.
+        judge: an independent network, whose marks the tiles then bear.
+        classes: numbers of the classes to draw (by default all, or 20 of more), or of the soft
+            targets.
+        title: by default the name of the network.
+        seed: of the images.
+        choose_from: as in `Inversion.sample`.
+
+    Raises:
+        ValueError: as `Inversion.sample` and `image_grid`.
+    """
+    scheme, network = inversion.conditioning, unwrapped(inversion.classifier)
+    soft = isinstance(scheme, SoftTargets)
+    n = len(scheme.targets) if soft else inversion.num_classes
+    classes = spread(range(n)) if classes is None else list(classes)
+    images, labels = inversion.sample(per_class, seed=seed, classes=classes,
+                                      choose_from=choose_from)  # fmt: skip
+    if soft:
+        labels = scheme.targets[classes].repeat_interleave(per_class, 0)  # (n·per_class, K)
+    name = getattr(network, "record", {}).get("data", type(network).__name__)
+    title = title or f"{name}, inverted"
+    return image_grid(images, labels, classifier=network, judge=judge, title=title,
+                      input_range=inversion.input_range)  # fmt: skip
 
 
 @drawn
-def compare(groups: dict[str, Tensor], labels: Tensor, *, judge: nn.Module, classes=None) -> Figure:
+def compare(
+    groups: dict[str, Tensor], labels: Tensor, *, judge: nn.Module, classes=None, input_range=None
+) -> Figure:
     """Galleries side by side, and below each the share that the judge reads as asked.
 
-    groups: name -> images (N,C,H,W), one to six, all conditioned on the same labels (N,).
-    Raises ValueError for another number of groups, and as `image_grid`.
+    Args:
+        groups: name -> images (N,C,H,W), one to six, all conditioned on the same labels.
+        labels: (N,) int64, or (N,K) soft targets.
+        judge: the network that reads them.
+        classes: names, in place of the judge's.
+        input_range: (low, high) of all groups; by default as in `image_grid`.
+
+    Raises:
+        ValueError: another number of groups, and as `image_grid`.
     """
     if not 1 <= len(groups) <= 6:
         raise ValueError(f"One to six groups can be compared, not {len(groups)}.")
-    pixels = np.concatenate([_pixels(x, None, judge) for x in groups.values()])
+    pixels = _pixels(list(groups.values()), [judge], input_range)
     for images in groups.values():
-        k = labels_of(labels, images)
-    names = names_of(classes, k, judge)
-    tags = np.concatenate([_tags(judge, x, k, names) for x in groups.values()])
-    block, shown = _rows(k, len(k), {1: 8, 2: 5, 3: 3, 4: 2}.get(len(groups), 1))
-    rows, n = [names[i] for i in shown], block.shape[1]
-    parts = [np.where(block < 0, -1, block + g * len(k)) for g in range(len(groups))]
+        asked = Asked.of(labels, images, classes, [judge])
+    tags = np.concatenate([readings(judge, x, asked) for x in groups.values()])
+    N = len(asked.row)
+    block, shown = placed(asked.row, N, {1: 8, 2: 5, 3: 3, 4: 2}.get(len(groups), 1))
+    rows, n = [asked.rows[i] for i in shown], block.shape[1]
+    parts = [np.where(block < 0, -1, block + g * N) for g in range(len(groups))]
     parts = [np.pad(part, ((0, 0), (0, 1)), constant_values=-1) for part in parts]  # a gutter
     heads = [(g * (n + 1), n, name) for g, name in enumerate(groups)]
     shares = [percent(s) for s in (tags.reshape(len(groups), -1) == "").mean(1)]
     feet = [(g * (n + 1), n, share) for g, share in enumerate(shares)]
-    cut = _cut(k, block, len(k))
+    notes = explained(images) + left_out(asked.row, block, N)
     lines = ["Share that the judge reads as asked."]
     cells = np.concatenate(parts, axis=1)[:, :-1]
-    art = Gallery(pixels, cells, rows, tags, heads=heads, feet=feet, lines=lines, notes=cut)
+    art = Gallery(pixels, cells, rows, tags, heads=heads, feet=feet, lines=lines, notes=notes)
     said = "; ".join(f"{name}, {share}" for name, share in zip(groups, shares, strict=True))
-    what = f"{len(groups)} galleries side by side, the rows being the classes {listed(rows)}."
-    return told(art.draw(), what, f"The judge reads as asked: {said}.", *cut)
+    what = f"{len(groups)} galleries side by side, {asked.told(rows)}."
+    return told(art.draw(), what, f"The judge reads as asked: {said}.", *notes)
 
 
 @drawn
-def generators(images: list[Tensor], labels: Tensor, *, judge=None, classes=None) -> Figure:
+def generators(
+    images: list[Tensor], labels: Tensor, *, judge=None, classes=None, input_range=None
+) -> Figure:
     """The papers' figure: a class in each row, a generator in each column.
 
-    images: one (N,C,H,W) tensor for each generator, all conditioned on the same labels (N,); the
-    first image of each class is drawn. Raises ValueError for no generator, and as `image_grid`.
+    Args:
+        images: one (N,C,H,W) tensor for each generator, all conditioned on the same labels; the
+            first image of each class is drawn.
+        labels: (N,) int64, or (N,K) soft targets.
+        judge: a network, whose marks the tiles then bear.
+        classes: names, in place of the judge's.
+        input_range: (low, high) of them all; by default as in `image_grid`.
+
+    Raises:
+        ValueError: no generator, and as `image_grid`.
+
     Source: the AAAI abstract on network inversion, Figure 2.
     """
     if not len(images):
         raise ValueError("The images of at least one generator are needed.")
-    images = list(images)
     models = [] if judge is None else [judge]
-    pixels = np.concatenate([_pixels(x, None, *models) for x in images[:COLUMNS]])
     for x in images:
-        k = labels_of(labels, x)
-    names = names_of(classes, k, *models)
-    first, shown = _rows(k, len(k), 1)
-    G = min(len(images), COLUMNS)
-    cells = np.concatenate([first + g * len(k) for g in range(G)], axis=1)
+        asked = Asked.of(labels, x, classes, models)
+    shown = list(images)[:COLUMNS]
+    G, N = len(shown), len(asked.row)
+    pixels = _pixels(shown, models, input_range)
+    first, present = placed(asked.row, N, 1)
+    cells = np.concatenate([first + g * N for g in range(G)], axis=1)
     tags, lines = None, []
     if judge is not None:
-        tags = np.concatenate([_tags(judge, x, k, names) for x in images[:COLUMNS]])
+        tags = np.concatenate([readings(judge, x, asked) for x in shown])
         share = (tags == "").reshape(G, -1).mean(1)
         low, high = percent(share.min()), percent(share.max())
         each = low if low == high else f"{low} to {high}"
         lines = [f"The judge reads {each} of each generator's images as asked."]
-    rows, heads = [names[i] for i in shown], [(g, 1, str(g + 1)) for g in range(G)]
+    rows, heads = [asked.rows[i] for i in present], [(g, 1, str(g + 1)) for g in range(G)]
     cut = [f"Drawn: {G} of {len(images)} generators."] if len(images) > G else []
-    what = f"{len(rows)} rows, the classes {listed(rows)}, by {G} columns, a generator each."
-    art = Gallery(pixels, cells, rows, tags, "Generator", heads, lines=lines, notes=cut)
-    return told(art.draw(), what, *lines, *cut)
+    notes = explained(shown[0]) + cut
+    what = f"{len(rows)} rows, {asked.told(rows)}, by {G} columns, a generator each."
+    art = Gallery(pixels, cells, rows, tags, "Generator", heads, lines=lines, notes=notes)
+    return told(art.draw(), what, *lines, *notes)
 
 
 def save(fig: Figure, path: str | Path) -> Path:
     """Write `fig` as a PNG whose Description is its alternative text: whole or not at all.
 
-    Raises ValueError for a figure without `alt` or a path that does not end in .png, OSError
-    where the file cannot be written.
+    Args:
+        fig: a figure of this module, or any with a text in `fig.alt`.
+        path: a name that ends in .png; folders on the way to it are made.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ValueError: a figure without `alt`, or another ending.
+        OSError: the file cannot be written.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     alt = getattr(fig, "alt", "")
     if path.suffix.lower() != ".png" or not alt:
         raise ValueError(
@@ -149,50 +229,15 @@ def save(fig: Figure, path: str | Path) -> Path:
     return write_atomically(path, lambda partial: partial.write_bytes(png(fig)))
 
 
-def _pixels(images: Tensor, input_range, *models) -> np.ndarray:
-    """(N,C,H,W) checked, in [0,1], channels last: (N,H,W,3)."""
-    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
-        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
-    if input_range is None:
-        ranges = [m.input_range for m in models if hasattr(m, "input_range")]
-        input_range = ranges[-1] if ranges else (-1.0, 1.0)
-    return to_rgb(probe.check_images(images, images.shape[1:], input_range), input_range)
-
-
-def _tags(model: nn.Module, images: Tensor, labels: Tensor, names: list[str]) -> np.ndarray:
-    """(N,) strings: "" where the model reads the label, else the name of what it reads."""
-    read = metrics.logits(model, images).argmax(1).cpu()
-    names = names_of(names if int(read.max()) < len(names) else None, read)
-    pairs = zip(read.tolist(), labels.tolist(), strict=True)
-    return np.array(["" if r == k else names[r] for r, k in pairs])
-
-
-def _rows(labels: Tensor | None, N: int, columns: int) -> tuple[np.ndarray, list[int]]:
-    """Which image goes where, (R,C) with -1 for none, and the class of each row."""
-    if labels is None:
-        columns = min(columns, int(np.ceil(np.sqrt(N))))
-        flat = np.arange(min(N, ROWS * columns))
-        flat = np.pad(flat, (0, -len(flat) % columns), constant_values=-1)
-        return flat.reshape(-1, columns), []
-    present = labels.unique().tolist()
-    if len(present) > ROWS:  # evenly spaced, the first and the last among them
-        present = [present[i] for i in np.linspace(0, len(present) - 1, ROWS).round().astype(int)]
-    members = [(labels == k).nonzero().flatten().numpy()[:columns] for k in present]
-    width = max(map(len, members))
-    return np.array([np.pad(m, (0, width - len(m)), constant_values=-1) for m in members]), present
-
-
-def _cut(labels: Tensor | None, cells: np.ndarray, N: int) -> list[str]:
-    """A sentence that says what is not drawn, or nothing."""
-    if (cells >= 0).sum() == N:
-        return []
-    if labels is None:
-        return [f"Drawn: {(cells >= 0).sum():,} of {N:,} images."]
-    _, counts = labels.unique(return_counts=True)
-    parts = []
-    if len(counts) > len(cells):
-        parts.append(f"{len(cells)} of {len(counts)} classes")
-    if counts.max() > cells.shape[1]:
-        parts.append(f"{cells.shape[1]} of {counts.max():,} images of each")
-    return [f"Drawn: {', '.join(parts)}; shares are of all."]
+def _pixels(groups: list[Tensor], models, input_range) -> np.ndarray:
+    """Images (N,C,H,W) of one shape, checked, as tiles (N,H',W',3), one group after the other."""
+    for images in groups:
+        if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+            got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
+        if images.shape[1:] != groups[0].shape[1:]:
+            raise ValueError(f"Images of one shape are needed, not {tuple(groups[0].shape)} and "
+                             f"{tuple(images.shape)}.")  # fmt: skip
+    every = torch.cat([x.detach().flatten().cpu() for x in groups])
+    span = range_of(every, *models, given=input_range)
+    return np.concatenate([to_rgb(check_images(x, x.shape[1:], span), span) for x in groups])

@@ -2,25 +2,86 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.colors import to_rgb as colour_of
 from torch import Tensor
+from torch.nn import functional as F
 
-from .look import DEEP, LOOK, PALE, RIGHT, WIDTH, WRONG, Figure
+from .look import DEEP, INK, LOOK, PALE, PALETTE, RIGHT, WIDTH, WRONG, Figure
 
 TICK, CROSS = "✓", "✗"
 
 
 def to_rgb(images: Tensor, input_range) -> np.ndarray:
-    """(N,C,H,W) in `input_range`, C = 1 or 3 -> (N,H,W,3) in [0,1]."""
+    """Images as tiles for the eye: (N,C,H,W) in `input_range` -> (N,H',W',3) in [0,1].
+
+    One channel is grey and three are a colour; others stand side by side, each in grey. Signals,
+    of one row or one column, become lines.
+    """
     low, high = input_range
-    if images.shape[1] not in (1, 3):
-        raise ValueError(f"Images of 1 or 3 channels can be drawn, not of {images.shape[1]}.")
     x = (images.detach().cpu().float() - low) / (high - low)
-    return x.clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    x = x.clamp(0, 1)
+    if is_signal(images):
+        return np.stack([line_drawing(channels) for channels in x.flatten(2).numpy()])
+    if x.shape[1] not in (1, 3):
+        x = side_by_side(x)
+    return x.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+
+
+def is_signal(images: Tensor) -> bool:
+    """True for images (N,C,H,W) of a single row or column."""
+    return min(images.shape[2:]) == 1 < max(images.shape[2:])
+
+
+def explained(images: Tensor) -> list[str]:
+    """What has to be said of tiles that are neither grey nor coloured images."""
+    C = images.shape[1]
+    if is_signal(images):
+        colours = f"; its {C} channels in a colour each" if C > 1 else ""
+        return [f"A signal is drawn as a line, the input range from bottom to top{colours}."]
+    return [] if C in (1, 3) else [f"A tile holds the {C} channels of an image, side by side."]
+
+
+def side_by_side(x: Tensor) -> Tensor:
+    """The channels of each image as grey panels, white between them; (N,C,H,W) -> (N,1,H',W')."""
+    C = x.shape[1]
+    if C > 16:
+        raise ValueError(f"Images of 16 channels at most can be drawn, not of {C}: choose some, "
+                         "such as images[:, :3].")  # fmt: skip
+    across = math.ceil(math.sqrt(C))
+    down = math.ceil(C / across)
+    x = F.pad(x, (0, 1, 0, 1, 0, down * across - C), value=1.0)  # (N, down·across, H+1, W+1)
+    x = x.unflatten(1, (down, across)).transpose(2, 3)  # (N, down, H+1, across, W+1)
+    return x.flatten(3).flatten(1, 2)[:, None, :-1, :-1]  # (N, 1, down·(H+1)−1, across·(W+1)−1)
+
+
+def line_drawing(channels: np.ndarray, H: int = 56, W: int = 112, fine: int = 4) -> np.ndarray:
+    """A signal (C,L) in [0,1] as lines on pale grey, a colour a channel; (H,W,3).
+
+    Each column of a grid `fine` times as fine is filled from the least to the largest value of
+    the line within it, so that peaks of a long signal stay; then pixels are means.
+    """
+    C, L = channels.shape
+    if C > len(PALETTE):
+        raise ValueError(f"Signals of {len(PALETTE)} channels at most can be drawn, not of {C}: "
+                         "choose some, such as images[:, :3].")  # fmt: skip
+    columns, rows = W * fine, np.arange(H * fine)[:, None]
+    per_column = math.ceil(L / columns)
+    at = np.linspace(0, L - 1, columns * per_column)
+    tile = np.full((H, W, 3), 0.95, dtype=np.float32)
+    for channel, colour in zip(channels, [INK] if C == 1 else PALETTE, strict=False):
+        y = (1 - np.interp(at, np.arange(L), channel)) * (H - 3) * fine  # rows from the top
+        y = y.reshape(columns, per_column)
+        after = np.append(y[1:, 0], y[-1, -1])  # a line is unbroken
+        top, bottom = np.minimum(y.min(1), after), np.maximum(y.max(1), after)
+        inked = (rows >= top + fine / 2) & (rows <= bottom + 2.5 * fine)
+        share = inked.reshape(H, fine, W, fine).mean((1, 3))[..., None]  # (H, W, 1)
+        tile = (1 - share) * tile + share * np.array(colour_of(colour), dtype=np.float32)
+    return tile
 
 
 def mosaic(pixels: np.ndarray, cells: np.ndarray, *, agree=None) -> tuple[np.ndarray, tuple]:
@@ -31,7 +92,7 @@ def mosaic(pixels: np.ndarray, cells: np.ndarray, *, agree=None) -> tuple[np.nda
     -> (canvas (Y,X,3), (pitch_y, pitch_x, H, unit)).
     """
     H, W = pixels.shape[1:3]
-    u = max(1, round(H / 28))
+    u = max(1, round(math.sqrt(H * W) / 28))
     frame, bar = (0, 0) if agree is None else (u, 8 * u)
     pitch_y, pitch_x = H + 2 * frame + bar + u, W + 2 * frame + u
     canvas = np.ones((len(cells) * pitch_y, cells.shape[1] * pitch_x, 3), dtype=np.float32)
@@ -70,8 +131,12 @@ class Gallery:
 
     def draw(self) -> Figure:
         agree = None if self.tags is None else self.tags == ""
-        canvas, self._size = mosaic(self.pixels, self.cells, agree=agree)
-        left = 0.14 + 0.075 * max(map(len, self.rows), default=0)
+        times = math.ceil(16 / max(self.pixels.shape[1:3]))  # or the frame outweighs the image
+        pixels = self.pixels.repeat(times, 1).repeat(times, 2)
+        canvas, self._size = mosaic(pixels, self.cells, agree=agree)
+        rows = [[_short(line) for line in name.split("\n")] for name in self.rows]
+        self.rows = ["\n".join(lines) for lines in rows]
+        left = 0.14 + 0.075 * max((len(line) for lines in rows for line in lines), default=0)
         inches = min(WIDTH - left, 0.8 * self.cells.shape[1])
         least = 0.7 * WIDTH if self.lines or self.notes else 0.1 * len(self.title or "")
         page = min(WIDTH, max(left + inches, least))
@@ -134,6 +199,11 @@ class Gallery:
             x, y = c * pitch_x + (pitch_x - u) / 2, r * pitch_y + read + 3.4 * u
             ax.text(x, y, text, ha="center", va="center_baseline", color=ink, weight="bold",
                     size=size if tag and size else tick)  # fmt: skip
+
+
+def _short(name: str, most: int = 24) -> str:
+    """A name that leaves room for the tiles."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _sheet(canvas: np.ndarray, inches: float, *, page: float, margins) -> tuple[Figure, object]:
