@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,9 @@ from .probe import (
     with_gradients,
 )
 from .weights import read_tensors, split, write_tensors
+
+if TYPE_CHECKING:
+    from .look import Figure
 
 
 class Inversion:
@@ -133,6 +137,14 @@ class Inversion:
             f"{self.conditioning.name}, {done} of {self.config.steps} steps, seed {self.seed}, "
             f"generator of {size:,} parameters)"
         )
+
+    def plot(self, per_class: int = 10, *, judge: nn.Module | None = None, classes=None,
+             title: str | None = None, seed: int = 0, choose_from: int = 1) -> Figure:  # fmt: skip
+        """New images of each class as a figure, in their own range; see `plot.gallery`."""
+        from .plot import gallery  # matplotlib is read only where something is drawn
+
+        return gallery(self, per_class, judge=judge, classes=classes, title=title, seed=seed,
+                       choose_from=choose_from)  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write generator, settings and history as safetensors, atomically."""
