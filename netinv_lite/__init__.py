@@ -8,7 +8,7 @@ from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorM
 from .data import ImageData, load_data
 from .generator import Generator
 from .inversion import Inversion, invert
-from .loop import Interrupted
+from ._core.loop import Interrupted
 from .losses import InversionLoss
 from .presets import PRESETS, InversionConfig
 from .teaching import attempt

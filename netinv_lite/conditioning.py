@@ -29,6 +29,10 @@ class Condition:
         """The class, argmax y (B,)."""
         return self.y.argmax(1)
 
+    def to(self, *where) -> Condition:
+        """The same on another device, or of another type; as `Tensor.to`."""
+        return Condition(self.v.to(*where), self.y.to(*where))
+
     def met_by(self, logits: Tensor) -> Tensor:
         """Whether the class read from logits (B,K) is the one asked for, ties included; (B,)."""
         read = self.y.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)

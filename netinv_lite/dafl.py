@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import metrics
-from .conditioning import Condition, Label
+from .conditioning import SCHEMES, Condition, Label
 from .data import check_finite
 from .inversion import Inversion, invert
-from .losses import Batch
+from .losses import KINDS, Batch
 from .presets import InversionConfig
 from .probe import Target
 
@@ -62,6 +62,10 @@ class DaflLoss:
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Σ weight · term."""
         return sum(getattr(self, name) * term for name, term in terms.items())
+
+
+KINDS["DaflLoss"] = DaflLoss
+SCHEMES["unconditioned"] = Unconditioned
 
 
 class Dafl:

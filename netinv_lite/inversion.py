@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from . import metrics
+from ._core import loop
+from ._core.checkpoint import Checkpoint
+from ._core.loop import OnStep
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
 from .data import check_name
 from .generator import Generator
-from .loop import Loop
-from .losses import InversionLoss, surest
+from .losses import KINDS, Batch, InversionLoss, Loss, surest
 from .presets import PRESETS, InversionConfig
 from .probe import (
     Tap,
@@ -30,7 +33,7 @@ from .probe import (
     unwrapped,
     with_gradients,
 )
-from .weights import read_tensors, split, write_tensors
+from .weights import fingerprint, read_tensors, split, write_tensors
 
 if TYPE_CHECKING:
     from .look import Figure
@@ -44,7 +47,7 @@ class Inversion:
     """
 
     def __init__(self, classifier: nn.Module, generator: Generator, conditioning: Label, *,
-                 loss: InversionLoss, config: InversionConfig, seed: int):  # fmt: skip
+                 loss: Loss, config: InversionConfig, seed: int):  # fmt: skip
         self.classifier, self.generator, self.conditioning = classifier, generator, conditioning
         self.loss, self.config, self.seed = loss, config, seed
         self.history: dict[str, list[float]] = {}
@@ -148,16 +151,24 @@ class Inversion:
 
     def save(self, path: str | Path) -> Path:
         """Write generator, settings and history as safetensors, atomically."""
-        tensors, about = self.packed()
-        return write_tensors(path, tensors, inversion=about)
-
-    def packed(self) -> tuple[dict[str, Tensor], dict]:
-        """What `save` writes: tensors, and a description that JSON can hold."""
         state = self.generator.state_dict()
         tensors = {f"generator.{name}": t for name, t in state.items()}
         if isinstance(self.conditioning, SoftTargets):
             tensors["targets"] = self.conditioning.targets
-        return tensors, {
+        about = {**self._settings(), "history": self.history}
+        return write_tensors(path, tensors, inversion=about)
+
+    def identity(self) -> dict:
+        """All that decides what a training comes to; a checkpoint of another is refused."""
+        targets = getattr(self.conditioning, "targets", None)
+        return {
+            **self._settings(),
+            "targets": None if targets is None else targets.tolist(),
+            "classifier": fingerprint(self.classifier.state_dict()),
+        }
+
+    def _settings(self) -> dict:
+        return {
             "image_shape": list(self.generator.image_shape),
             "input_range": list(self.generator.input_range),
             "num_classes": self.num_classes,
@@ -165,8 +176,8 @@ class Inversion:
             "scale": getattr(self.conditioning, "scale", None),
             "config": asdict(self.config),
             "loss": asdict(self.loss),
+            "kinds": [type(self.generator).__name__, type(self.loss).__name__],
             "seed": self.seed,
-            "history": self.history,
         }
 
     @classmethod
@@ -184,7 +195,12 @@ class Inversion:
         if K != meta["num_classes"]:
             raise ValueError(f"{path} inverts a network of {meta['num_classes']} classes, this one "
                              f"has {K}.")  # fmt: skip
-        config, loss = InversionConfig(**meta["config"]), InversionLoss(**meta["loss"])
+        generator, kind = meta.get("kinds", ["Generator", "InversionLoss"])
+        if generator != "Generator":
+            raise ValueError(f"{path} holds a {generator}, which this cannot build: sample from it "
+                             "in the session that trained it.")  # fmt: skip
+        check_name(kind, KINDS, "kind of loss")
+        config, loss = InversionConfig(**meta["config"]), KINDS[kind](**meta["loss"])
         if "targets" in tensors:
             conditioning = SoftTargets(K, tensors["targets"])
         else:
@@ -207,55 +223,130 @@ def invert(
     num_classes: int | None = None,
     input_range: Sequence[float] | None = None,
     conditioning: str | Label = "vector-matrix",
-    loss: InversionLoss | None = None,
+    loss: Loss | None = None,
     preset: str | None = None,
     config: InversionConfig | None = None,
     features: str | None = None,
     device: str | torch.device = "auto",
     seed: int = 0,
     progress: bool = True,
-    on_step: Callable[[int, dict[str, float], Inversion], None] | None = None,
+    on_step: OnStep | None = None,
     checkpoint: str | Path | None = None,
 ) -> Inversion:
     """Train a conditioned generator until the classifier reads its images as conditioned.
 
     min over generators of E[α KL(v‖Q) + β CE(k, Q) + γ L_cos + …], Q = softmax(classifier(x)).
 
-    classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K); shapes and range
-        default to its attributes `image_shape` and `input_range`, else (0, 1); K is measured.
-    conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
-        `SoftTargets(K, v)`.
-    loss, config: default to those of `preset`, one of `PRESETS`: "paper", "bold", "readable", …
-    features: name of the module whose output is f (default: the input of the last linear layer).
-    on_step: called as on_step(step, row, inversion) after every step; `row` is that step's history.
-    checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
+    Args:
+        classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K).
+        image_shape: (C, H, W); by default the classifier's attribute of that name.
+        num_classes: K, to insist on; it is measured.
+        input_range: (low, high) of the pixels; by default the classifier's attribute, else (0, 1).
+        conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
+            `SoftTargets(K, v)`.
+        loss: by default that of the preset.
+        preset: one of `PRESETS`: "paper" (the default), "bold", "readable", "vivid", "typical" or
+            "training-like".
+        config: by default that of the preset.
+        features: name of the module whose output is f; by default f is what enters the last linear
+            layer.
+        device: "auto" is a GPU where there is one.
+        seed: of the generator's first weights and of all that is drawn.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, inversion) after every step; `row` is that step's
+            part of the history.
+        checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
 
-    The classifier is left bit-identical, in its mode, without hooks. Raises ValueError for shapes
-    or names that do not fit, FloatingPointError where the loss is no longer finite, and
-    `Interrupted` on Ctrl-C. Warns where the generator has collapsed.
+    Returns:
+        The trained generator with its classifier, which is left bit-identical, in its mode,
+        without hooks.
+
+    Raises:
+        ValueError: shapes, names or settings do not fit.
+        FloatingPointError: the loss is no longer finite.
+        Interrupted: Ctrl-C; what was made so far is in `.inversion`.
+
+    Warns where the generator has collapsed, and of a classifier that ends in a softmax.
     Source: Suhail & Sethi, section 2; Suhail et al., arXiv 2411.17777.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier = nil.load_classifier("digits")
+        >>> quick = nil.InversionConfig(steps=100)
+        >>> inversion = nil.invert(classifier, config=quick, progress=False)
+        >>> images, labels = inversion.sample(per_class=2, seed=1)
+        >>> images.shape
+        torch.Size([20, 1, 28, 28])
     """
     target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
                        num_classes=num_classes, device=device)  # fmt: skip
     with learning(seed, target.device):
         inversion = untrained(target, conditioning, loss=loss, preset=preset, config=config,
                               seed=seed)  # fmt: skip
-        model, generator = inversion.classifier, inversion.generator
-        loop = Loop(inversion, checkpoint)
-        statistics = inversion.loss.needs_statistics
-        with (
-            Tap(model, target.image_shape, features, statistics, target.input_range) as tap,
-            frozen(model),
-        ):
-            loop.train(tap, progress, on_step)
-    generator.eval()
+        train(inversion, features, progress, on_step, checkpoint)
     warn_if_collapsed(inversion)
     return inversion
 
 
+def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer) -> dict:
+    """One step of the method; -> each term of the loss, their weighted `total`, the `accuracy`."""
+    generator, B = inversion.generator.train(), inversion.config.batch_size
+    condition = inversion.conditioning.draw(B).to(inversion.device)  # v, y (B, K)
+    z = torch.randn(B, inversion.config.latent_dim).to(inversion.device)  # (B, Z)
+    x = generator(z, condition)  # (B, C, H, W)
+    logits, f = classifier(x)  # (B, K), (B, D)
+    row = scored(inversion, condition, x, logits, f, classifier.distances)
+    optimiser.zero_grad(set_to_none=True)
+    row["total"].backward()
+    optimiser.step()
+    return row
+
+
+def scored(
+    inversion: Inversion, condition: Condition, x: Tensor, logits: Tensor, f: Tensor, distances=()
+) -> dict[str, Tensor]:
+    """The terms of the loss, unweighted, their weighted `total`, and the `accuracy`; tensors ()."""
+    batch = Batch(x, logits, f, condition, inversion.input_range, distances, inversion.classifier)
+    terms = inversion.loss.terms(batch)
+    total = inversion.loss.total(terms)
+    return {**terms, "total": total, "accuracy": condition.met_by(logits).float().mean()}
+
+
+def train(inversion: Inversion, features, progress: bool, on_step, checkpoint) -> None:
+    """All steps of an untrained inversion, under its learning rate; arguments as in `invert`."""
+    optimiser = adam(inversion.generator.parameters(), inversion.config)
+    kept = Checkpoint(checkpoint, inversion.identity() if checkpoint else {},
+                      {"generator": inversion.generator}, {"adam": optimiser})  # fmt: skip
+    statistics = inversion.loss.needs_statistics
+    model = inversion.classifier
+    tap = Tap(model, inversion.image_shape, features, statistics, inversion.input_range)
+
+    def advance(t: int) -> dict[str, Tensor]:
+        set_rate(optimiser, inversion.config, t)
+        return step(inversion, tap, optimiser)
+
+    with frozen(model), tap:
+        loop.train(advance, inversion, steps=inversion.config.steps, name="invert",
+                   checkpoint=kept, progress=progress, on_step=on_step)  # fmt: skip
+    inversion.generator.eval()
+
+
+def adam(parameters, config: InversionConfig) -> torch.optim.Adam:
+    """The optimiser of a generator, or of several side by side."""
+    return torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.99), fused=True)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, config: InversionConfig, t: int) -> None:
+    """Full learning rate for the first half, then a cosine to a twentieth."""
+    share = t / config.steps
+    factor = 1.0 if share < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (share - 0.5)))
+    for group in optimiser.param_groups:
+        group["lr"] = config.lr * factor
+
+
 def untrained(
     target: Target, conditioning: str | Label = "vector-matrix", *,
-    loss: InversionLoss | None = None, preset: str | None = None,
+    loss: Loss | None = None, preset: str | None = None,
     config: InversionConfig | None = None, seed: int = 0,
 ) -> Inversion:  # fmt: skip
     """The inversion that `invert` trains, before its first step; arguments as there."""

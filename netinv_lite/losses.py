@@ -263,3 +263,6 @@ class InversionLoss:
         """Σ weight · term."""
         weights = self.weights
         return sum(weights[name] * value for name, value in terms.items())
+
+
+KINDS: dict[str, type] = {"InversionLoss": InversionLoss}  # what a saved inversion may name

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from .data import check_finite, check_positive, check_whole
-from .loop import Interrupted
+from ._core.loop import Interrupted
 from .losses import log_odds
 from .probe import Target, checked, frozen, learning, recording, with_gradients
 

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import Condition, Label, VectorMatrix
-from .inversion import Inversion
-from .loop import Loop
+from .inversion import Inversion, train
 from .losses import InversionLoss
 from .presets import InversionConfig
-from .probe import Tap, frozen, on_device, probe_logits, signature
+from .probe import on_device, probe_logits, signature
 
 # Channels, stride and padding of the 4x4 transposed convolutions before and after M joins;
 # sides 1 -> 4 -> 7 -> 10, and 10 -> 11 -> 12 -> 24 -> 25 -> 28.
@@ -92,12 +91,11 @@ def invert_with_template(
         raise ValueError(f"latent_dim={config.latent_dim}: the template's is 100.")
     shape, span = signature(classifier, None, None)
     model = on_device(classifier, "cpu")
-    conditioning = VectorMatrix(probe_logits(model, shape).shape[1], scale=config.scale)
+    conditioning = VectorMatrix(probe_logits(model, shape, span).shape[1], scale=config.scale)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         template = Template(shape, conditioning, input_range=span, dropout=config.dropout)
         inversion = Inversion(model, template, conditioning, loss=loss or InversionLoss(),
                               config=config, seed=seed)  # fmt: skip
-        with Tap(model, shape) as tap, frozen(model):
-            Loop(inversion, checkpoint).train(tap, progress, on_step)
+        train(inversion, None, progress, on_step, checkpoint)
     return inversion

@@ -12,8 +12,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm.auto import tqdm
 
 from .conditioning import Condition
-from .inversion import Inversion, invert, untrained, warn_if_collapsed
-from .loop import Interrupted, adam, detached, keep, scored, set_rate
+from ._core.loop import Interrupted, kept
+from .inversion import Inversion, adam, invert, scored, set_rate, untrained, warn_if_collapsed
 from .probe import Tap, Target, frozen, learning, seeded, with_gradients
 
 ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progress", "config")
@@ -135,10 +135,12 @@ class Batch:
         rows = [scored(*part, ()) for part in parts]
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack([row["total"] for row in rows]).sum().backward()  # each to its own weights
-        both = zip(self.inversions, rows, detached(rows), strict=True)
-        kept = [keep(inversion, step, row, values) for inversion, row, values in both]
+        numbers = torch.stack([v.detach() for row in rows for v in row.values()]).tolist()
+        for inversion, row in zip(self.inversions, rows, strict=True):
+            values, numbers = numbers[: len(row)], numbers[len(row) :]
+            kept(inversion, step, dict(zip(row, values, strict=True)))
         self.optimiser.step()
-        return sum(row["accuracy"] for row in kept) / S
+        return sum(one.history["accuracy"][-1] for one in self.inversions) / S
 
     def _draw(self) -> tuple[list[Condition], Tensor]:
         """What each run would draw by itself: conditions, and z (S,B,Z)."""

@@ -24,7 +24,7 @@ from helpers import (
     tiny_cnn,
     tiny_mlp,
 )
-from netinv_lite import loop
+from netinv_lite._core import checkpoint
 from netinv_lite.losses import TERMS, log_odds
 from netinv_lite.probe import Tap, batch_statistics
 
@@ -399,7 +399,7 @@ def test_a_stop_before_the_first_checkpoint_promises_nothing(tmp_path, uninterru
 def test_ctrl_c_while_the_checkpoint_is_written_keeps_the_one_before(
     tmp_path, monkeypatch, uninterrupted
 ):
-    file, model, calls, write = tmp_path / "g.safetensors", tiny_cnn(), [], loop.write_tensors
+    file, model, calls, write = tmp_path / "g.safetensors", tiny_cnn(), [], checkpoint.write_tensors
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -407,7 +407,7 @@ def test_ctrl_c_while_the_checkpoint_is_written_keeps_the_one_before(
             raise KeyboardInterrupt
         return write(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "write_tensors", interrupted)
+    monkeypatch.setattr(checkpoint, "write_tensors", interrupted)
     with pytest.raises(nil.Interrupted, match="step 60 of 60; .* resumes it"):
         invert(model, LONG, checkpoint=file)
     steps = []

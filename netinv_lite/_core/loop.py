@@ -1,0 +1,79 @@
+"""What surrounds every step of a training: a bar, a history, a callback, and a way to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .checkpoint import Checkpoint
+
+EVERY = 50  # steps between two states that are kept
+OnStep = Callable[[int, dict[str, float], object], None]  # (step, its row of the history, result)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; `inversion` is what was made so far: one, several, or a `Reconstruction`."""
+
+    def __init__(self, inversion, message: str):
+        super().__init__(message)
+        self.inversion = inversion
+
+
+def train(
+    advance: Callable[[int], dict[str, Tensor]], result, *, steps: int, name: str,
+    checkpoint: Checkpoint, progress: bool = True, on_step: OnStep | None = None,
+) -> None:  # fmt: skip
+    """Call `advance` for each step that is left, and keep what it returns in `result.history`.
+
+    Args:
+        advance: does step number t, from 0 on; returns the step's row as scalar tensors.
+        result: what is trained; has a `history`, a dict of lists.
+        on_step: called as on_step(step, row, result) after every step, from 1 on.
+
+    Raises:
+        FloatingPointError: a number of a row is not finite.
+        Interrupted: Ctrl-C; the result so far is in `.inversion`.
+    """
+    restored = checkpoint.restore()
+    step = 0
+    if restored is not None:
+        step, result.history = restored[1]["step"], restored[1]["history"]
+    # Twice a second: a notebook gets several messages an update, and may drop what is too much.
+    bar = tqdm(total=steps, initial=step, disable=not progress, desc=name, unit="step",
+               mininterval=0.5)  # fmt: skip
+    try:
+        with bar:
+            while step < steps:
+                row = keep(result, step, advance(step))
+                step += 1
+                if on_step is not None:
+                    on_step(step, row, result)
+                bar.update()
+                if "accuracy" in row:
+                    bar.set_postfix(accuracy=f"{row['accuracy']:.2f}", refresh=False)
+                if step % EVERY == 0 or step == steps:
+                    checkpoint.save(step=step, history=result.history)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(result, f"Stopped at step {step} of {steps}{checkpoint.kept}; the "
+                          "generator so far is in `.inversion`.") from stop  # fmt: skip
+
+
+def keep(result, step: int, row: dict[str, Tensor]) -> dict[str, float]:
+    """The row as numbers, fetched from the device at once, checked, and put into the history."""
+    numbers = torch.stack([value.detach() for value in row.values()]).tolist()
+    return kept(result, step, dict(zip(row, numbers, strict=True)))
+
+
+def kept(result, step: int, row: dict[str, float]) -> dict[str, float]:
+    """The row, once its numbers are finite and in the history."""
+    if not all(abs(value) < float("inf") for value in row.values()):
+        raise FloatingPointError(
+            f"The loss of seed {result.seed} is not finite at step {step}: {row}. Lower "
+            f"lr={result.config.lr}, or check the classifier's weights."
+        )
+    for name, value in row.items():
+        result.history.setdefault(name, []).append(value)
+    return row
