@@ -10,7 +10,8 @@ from torch import Generator as Random
 from torch import Tensor
 from torch.nn import functional as F
 
-from .data import check_name, check_positive
+from ._core.boundary import ONE_LOGIT
+from ._core.validation import check_name, check_positive
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,18 @@ class Condition:
         read = self.y.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return read >= self.y.amax(1) - 1e-6
 
+    def __repr__(self) -> str:
+        (n, K), asked = self.y.shape, self.k.unique().tolist()
+        some = ", ".join([*map(str, asked[:10]), *["…"] * (len(asked) > 10)])
+        return f"Condition({n} images of K={K} classes, asked for {some})"
+
 
 def one_hot(k: Tensor, num_classes: int) -> Tensor:
-    """k (B,) -> rows (B,K) float32, 1 at k. ValueError for a k outside 0..K-1."""
+    """k (B,) -> rows (B,K) of torch's default type, 1 at k, else 0.
+
+    Raises:
+        ValueError: a k outside 0..K-1.
+    """
     if k.numel() and not 0 <= int(k.min()) <= int(k.max()) < num_classes:
         low, high = int(k.min()), int(k.max())
         raise ValueError(f"Classes lie in 0..{num_classes - 1}, not {low}..{high}.")
@@ -87,8 +97,12 @@ def _stretch(r: Tensor, size: int) -> Tensor:
 
 
 def check_simplex(v: Tensor, num_classes: int) -> Tensor:
-    """`v` (B,K) if its rows are non-negative and sum to 1; else a ValueError."""
-    v = torch.as_tensor(v, dtype=torch.float32)
+    """`v` (B,K), in single precision or better, if its rows are non-negative and sum to 1.
+
+    Raises:
+        ValueError: another shape, or a row off the simplex.
+    """
+    v = torch.as_tensor(v, dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
     if v.ndim != 2 or v.shape[1] != num_classes or not len(v):
         raise ValueError(
             f"Soft targets of shape (T, {num_classes}) are expected, not {tuple(v.shape)}."
@@ -168,6 +182,12 @@ class SoftTargets(Label):
     def __post_init__(self):
         object.__setattr__(self, "targets", check_simplex(self.targets, self.num_classes))
 
+    def __repr__(self) -> str:
+        n, K = self.targets.shape
+        rows = [" and ".join(f"{row[k]:.2g} of {k}" for k in row.argsort(descending=True)[:3]
+                             if row[k] >= 0.005) for row in self.targets[:4]]  # fmt: skip
+        return f"SoftTargets({n} targets, K={K}: {'; '.join(rows + ['…'] * (n > 4))})"
+
     def of(self, k: Tensor, *, random: Random | None = None) -> Condition:
         """Conditions for the rows number k (B,) of `targets`."""
         one_hot(k, len(self.targets))
@@ -191,8 +211,7 @@ def scheme(name: str, num_classes: int, scale: float) -> Label:
 def resolve(given: str | Label, K: int, scale: float) -> Label:
     """The conditioning that `given`, a name or an object, means for a classifier of K logits."""
     if K < 2:
-        raise ValueError("The classifier returns one logit; two classes are the least. For a "
-                         "yes-or-no network return torch.cat([0 * logit, logit], 1).")  # fmt: skip
+        raise ValueError(ONE_LOGIT)
     conditioning = scheme(given, K, scale) if isinstance(given, str) else given
     if not isinstance(conditioning, Label):
         raise ValueError(f"conditioning={given!r:.60}: a name or an object such as "

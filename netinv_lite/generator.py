@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .conditioning import Condition, Label, hot_matrix
 
+EMBEDDED = 64  # numbers that v becomes, to stand beside z
 FIELD = 3  # the field that deforms an image has FIELD x FIELD free vectors
 SHADE = 2  # the field that dims a channel has SHADE x SHADE free numbers
 
@@ -22,8 +23,19 @@ class Generator(nn.Module):
     the others, so that every place knows the class. 3x3 convolutions carry them to half the image
     size, where z scales and shifts each channel; a pixel shuffle doubles that, and a binomial
     filter takes away the checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
-    With a `deformation` d > 0 the image is bent by a smooth random field, see `deformed`, with a
-    `shading` s > 0 its channels are dimmed by others, see `shaded`.
+
+    Args:
+        image_shape: (C,H,W).
+        conditioning: says whether v enters, and M, and for how many classes K.
+        input_range: (low, high) of x.
+        latent_dim: Z.
+        width: channels between the grid and the pixels.
+        dropout: share of the channels that a step leaves out.
+        start: brightness of the first images, a share of the range; None for mid-grey noise.
+        modulation: the say of z over the channels.
+        deformation: d > 0 bends each image by a smooth random field, see `deformed`.
+        shading: s > 0 dims each channel by another, see `shaded`.
+
     Source: Suhail & Sethi, section 2, in a leaner form; the scaling is FiLM, Perez et al. 2018.
     """
 
@@ -41,23 +53,23 @@ class Generator(nn.Module):
         self.latent_dim, self.width, self.modulation = latent_dim, width, modulation
         self.deformation, self.shading = deformation, shading
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
-        half = (math.ceil(H / 2), math.ceil(W / 2))
-        self.grid = g, h = tuple(_grid(K, side) for side in half)
-        hidden = 64 if self.use_vector else 0
-        if self.use_vector:  # without a bias here and in `code`: v and y add up to 1
-            self.embed = nn.Linear(K, hidden, bias=False)
-        self.read = max(width // 4, 1) if self.use_matrix else 0  # channels read from M
-        if self.use_matrix:
-            self.reader = nn.Linear(h, self.read * h)
-            if K > min(self.grid):  # K×K does not fit: a learned code of k does
-                self.code = nn.Linear(K, min(self.grid), bias=False)
-        self.lifted = max(width - self.read - self.use_matrix, 1)
-        self.lift = nn.Linear(latent_dim + hidden, self.lifted * g * h)
-        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted + self.read), nn.LeakyReLU(0.2))
+        half = math.ceil(H / 2), math.ceil(W / 2)
+        self.grid = g, h = _grid(K, half[0]), _grid(K, half[1])
         self.sizes = _doublings(self.grid, half)
-        joined = [self.lifted + self.read + self.use_matrix] + [width] * len(self.sizes)
-        self.stages = nn.ModuleList(_stage(a, width, dropout) for a in joined[:-1])
-        self.modulate = nn.Linear(latent_dim + hidden, 2 * width)
+        # The `width` channels of the grid: made from z and v, read from M, and M itself.
+        self.read = max(width // 4, 1) if self.use_matrix else 0
+        self.lifted = max(width - self.read - self.use_matrix, 1)
+        U = latent_dim + EMBEDDED * self.use_vector
+        coded = self.use_matrix and K > min(self.grid)  # K×K does not fit: a learned code of k does
+        # `embed` and `code` have no bias: v and y add up to 1.
+        self.embed = nn.Linear(K, EMBEDDED, bias=False) if self.use_vector else None
+        self.reader = nn.Linear(h, self.read * h) if self.use_matrix else None
+        self.code = nn.Linear(K, min(self.grid), bias=False) if coded else None
+        self.lift = nn.Linear(U, self.lifted * g * h)
+        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted + self.read), nn.LeakyReLU(0.2))
+        entering = [self.lifted + self.read + self.use_matrix] + [width] * (len(self.sizes) - 1)
+        self.stages = nn.ModuleList(_stage(channels, width, dropout) for channels in entering)
+        self.modulate = nn.Linear(U, 2 * width)
         self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
         with torch.no_grad():  # the first images stay near their bias, whatever z says
             self.to_pixels.weight.div_(max(modulation, 1.0))
@@ -67,41 +79,43 @@ class Generator(nn.Module):
         self.to(memory_format=self.memory_format)
 
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
-        latent = z
-        if self.use_vector:
-            z = torch.cat([z, self.embedded(condition.v)], 1)  # (B, Z + hidden)
-        h = self.lift(z).view(-1, self.lifted, *self.grid)  # (B, lifted, g, h)
-        h = self.joined(h, condition) if self.use_matrix else self.norm(h)
+        dtype = self.lift.weight.dtype
+        z, condition = z.to(dtype), condition.to(dtype)
+        u = torch.cat([z, self.embedded(condition.v)], 1) if self.use_vector else z  # (B, U)
+        h = self.lift(u).view(-1, self.lifted, *self.grid)  # (B, lifted, g, h)
+        h = self.joined(h, condition) if self.use_matrix else self.norm(h)  # (B, width, g, h)
         h = h.contiguous(memory_format=self.memory_format)  # here, where it is small
         for size, stage in zip(self.sizes, self.stages, strict=True):
-            h = stage(F.interpolate(h, size=size) if h.shape[-2:] != size else h)
-        scale, shift = (self.modulation * self.modulate(z))[:, :, None, None].chunk(2, 1)
-        h = torch.addcmul(shift, h, 1 + scale)  # (B, width, ⌈H/2⌉, ⌈W/2⌉)
+            h = h if h.shape[-2:] == size else F.interpolate(h, size=size)  # (B, width, *size)
+            h = stage(h)  # (B, width, *size), the last of which is (⌈H/2⌉, ⌈W/2⌉)
+        scale, shift = (self.modulation * self.modulate(u))[:, :, None, None].chunk(2, 1)
+        h = torch.addcmul(shift, h, 1 + scale)  # scale and shift: (B, width, 1, 1) each
         h = smooth(F.pixel_shuffle(self.to_pixels(h), 2))  # (B, C, 2⌈H/2⌉, 2⌈W/2⌉)
         low, high = self.input_range
         _, H, W = self.image_shape
-        x = low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))
-        x = deformed(x, latent, self.deformation) if self.deformation else x
-        return shaded(x, latent, self.shading, low) if self.shading else x
+        x = low + (high - low) / 2 * (1 + torch.tanh(h[..., :H, :W]))  # (B, C, H, W)
+        x = deformed(x, z, self.deformation) if self.deformation else x
+        return shaded(x, z, self.shading, low) if self.shading else x
 
     def embedded(self, v: Tensor) -> Tensor:
-        """What joins z (B, hidden); √K gives a certain v unit mean square, as z has."""
+        """v (B,K) -> what joins z, (B,64); √K gives a certain v unit mean square, as z has."""
         return F.leaky_relu(math.sqrt(v.shape[1]) * self.embed(v), 0.2)
 
     def joined(self, h: Tensor, condition: Condition) -> Tensor:
         """h (B, lifted, g, h), what is read from M, and M itself; (B, width, g, h)."""
-        M = self.matrix(condition)
-        read = self.reader(M).unflatten(3, (self.read, -1))  # (B, 1, g, read, h)
-        h = self.norm(torch.cat([h, read.squeeze(1).transpose(1, 2)], 1))
+        M = self.matrix(condition)  # (B, 1, g, h)
+        rows = self.reader(M[:, 0])  # (B, g, read·h): each row of M by itself
+        read = rows.unflatten(2, (self.read, self.grid[1])).transpose(1, 2)  # (B, read, g, h)
+        h = self.norm(torch.cat([h, read], 1))  # (B, lifted + read, g, h)
         # Scaled, so that M starts with the weight of the other channels together.
         return torch.cat([h, math.sqrt(self.width) * M], 1)
 
     def matrix(self, condition: Condition) -> Tensor:
         """The M (B,1,g,h) that joins at the grid."""
-        top = condition.y.amax(1, keepdim=True)
-        if hasattr(self, "code"):
-            return hot_matrix(torch.sigmoid(self.code(condition.y) / top), self.grid)
-        return hot_matrix(condition.y / top, self.grid)
+        top = condition.y.amax(1, keepdim=True)  # (B, 1)
+        if self.code is None:
+            return hot_matrix(condition.y / top, self.grid)
+        return hot_matrix(torch.sigmoid(self.code(condition.y) / top), self.grid)
 
 
 def _grid(K: int, half: int) -> int:
@@ -132,12 +146,12 @@ def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
     in one. A class survives them as long as they are small, whatever the data.
     Source: Simard et al. 2003, who deform training images.
     """
-    u = math.sqrt(3) * torch.erf(z[:, -2 * FIELD**2 :] / math.sqrt(2))
-    u = u.view(-1, 2, FIELD, FIELD)
-    u = F.interpolate(u, size=x.shape[-2:], mode="bicubic", align_corners=True)
+    u = math.sqrt(3) * torch.erf(z[:, -2 * FIELD**2 :] / math.sqrt(2))  # (B, 18)
+    u = u.view(-1, 2, FIELD, FIELD)  # (B, 2, 3, 3)
+    u = F.interpolate(u, size=x.shape[-2:], mode="bicubic", align_corners=True)  # (B, 2, H, W)
     identity = torch.eye(2, 3, dtype=x.dtype, device=x.device).expand(len(x), 2, 3)
     p = F.affine_grid(identity, x.shape, align_corners=False)  # (B, H, W, 2)
-    p = p + strength * u.permute(0, 2, 3, 1)
+    p = p + strength * u.permute(0, 2, 3, 1)  # (B, H, W, 2)
     return F.grid_sample(x, p, padding_mode="border", align_corners=False)
 
 
@@ -150,9 +164,9 @@ def shaded(x: Tensor, z: Tensor, strength: float, low: float) -> Tensor:
     Source: Ghiasi et al. 2022, who recolour the images of an inversion.
     """
     C, end = x.shape[1], z.shape[1] - 2 * FIELD**2
-    u = (1 + torch.erf(z[:, end - C * SHADE**2 : end] / math.sqrt(2))) / 2
-    u = u.view(-1, C, SHADE, SHADE)
-    u = F.interpolate(u, size=x.shape[-2:], mode="bilinear", align_corners=True)
+    u = (1 + torch.erf(z[:, end - C * SHADE**2 : end] / math.sqrt(2))) / 2  # (B, 4C)
+    u = u.view(-1, C, SHADE, SHADE)  # (B, C, 2, 2)
+    u = F.interpolate(u, size=x.shape[-2:], mode="bilinear", align_corners=True)  # (B, C, H, W)
     return low + (1 - strength * u) * (x - low)
 
 

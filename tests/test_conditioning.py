@@ -164,3 +164,29 @@ def test_classes_and_scales_out_of_range_are_refused():
             nil.VectorMatrix(3, scale=scale)
     with pytest.raises(ValueError, match="Did you mean 'vector-matrix'"):
         scheme("vectormatrix", 3, 1.0)
+
+
+def test_conditions_are_told_in_a_sentence():
+    v = torch.tensor([[0, 0.25, 0.75], [1, 0, 0]])
+    soft = nil.SoftTargets(3, v)
+    assert repr(soft) == "SoftTargets(2 targets, K=3: 0.75 of 2 and 0.25 of 1; 1 of 0)"
+    assert repr(nil.SoftTargets(12, torch.eye(12))).endswith("1 of 3; …)")
+    assert repr(soft.of(torch.tensor([1, 0, 1]))) == (
+        "Condition(3 images of K=3 classes, asked for 0, 2)"
+    )
+    assert len(repr(nil.Label(1000).draw(2000))) < 100
+
+
+@pytest.mark.parametrize("name", [*sorted(SCHEMES), "soft-targets"])
+def test_conditions_are_of_the_default_type(name):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        rows = torch.eye(4, dtype=torch.float32)
+        given = nil.SoftTargets(4, rows) if name == "soft-targets" else scheme(name, 4, 2.0)
+        condition = given.draw(8)
+    finally:
+        torch.set_default_dtype(before)
+    assert condition.v.dtype == condition.y.dtype == torch.float64
+    single = condition.to(torch.float32)
+    assert single.v.dtype == torch.float32 and torch.equal(single.k, condition.k)

@@ -1,12 +1,13 @@
 """The generator at any number of classes, size and channel count, under every scheme."""
 
 import math
+import warnings
 
 import pytest
 import torch
 
 import netinv_lite as nil
-from helpers import SCHEMES, assert_same, seeded
+from helpers import QUICK, SCHEMES, assert_same, invert, seeded, tiny_cnn
 from netinv_lite.conditioning import hot_matrix, one_hot, scheme
 from netinv_lite.generator import deformed, shaded, smooth
 
@@ -226,3 +227,104 @@ def test_a_generator_shades_what_it_has_bent():
     assert torch.allclose(shaded(deformed(x, z, 0.1), z, 0.6, -1.0), y)
     with pytest.raises(ValueError, match="latent_dim=20: the fields of 3 channels need 30"):
         make((3, 16, 16), 6, shading=0.6, latent_dim=20)
+
+
+# ---- what was stored goes on to be read -------------------------------------------------------
+
+CORE = (
+    "lift.weight lift.bias norm.0.weight norm.0.bias norm.0.running_mean norm.0.running_var "
+    "norm.0.num_batches_tracked"
+)
+STAGE = (
+    "stages.{0}.0.weight stages.{0}.1.weight stages.{0}.1.bias stages.{0}.1.running_mean "
+    "stages.{0}.1.running_var stages.{0}.1.num_batches_tracked"
+)
+END = "modulate.weight modulate.bias to_pixels.weight to_pixels.bias"
+BENT = {"deformation": 0.2, "shading": 0.6, "input_range": (0, 1)}
+# The names of the tensors before and after those of the grid, and the mean, spread and two pixels
+# of two images, as the first release of the module gave them.
+STORED = [
+    (
+        (1, 28, 28),
+        10,
+        "vector-matrix",
+        {},
+        "embed.weight reader.weight reader.bias",
+        1,
+        [0.51194, 0.04353, 0.49814, 0.49565],
+    ),
+    (
+        (3, 11, 18),
+        100,
+        "matrix",
+        {},
+        "reader.weight reader.bias code.weight",
+        2,
+        [-0.10383, 0.45315, -0.16898, -0.19526],
+    ),
+    ((2, 9, 8), 3, "label", {}, "embed.weight", 1, [0.10163, 0.34513, 0.06234, 0.49551]),
+    (
+        (3, 16, 16),
+        6,
+        "vector-matrix",
+        BENT,
+        "embed.weight reader.weight reader.bias",
+        1,
+        [0.40161, 0.17201, 0.41525, 0.60334],
+    ),
+]
+
+
+def without_chance(generator):
+    """The generator in eval mode with weights that no random number made."""
+    with torch.no_grad():
+        for i, p in enumerate(generator.parameters()):
+            values = (torch.arange(p.numel()) * 0.7 + i).sin().view(p.shape)
+            p.copy_(values * 0.8 / math.sqrt(p[0].numel() if p.ndim > 1 else 1))
+    return generator.eval()
+
+
+@pytest.mark.parametrize(("shape", "K", "name", "settings", "first", "stages", "numbers"), STORED)
+def test_names_and_numbers_are_those_of_stored_inversions(
+    shape, K, name, settings, first, stages, numbers
+):
+    generator = without_chance(make(shape, K, name, modulation=1.0, **settings))
+    names = [first, CORE, *(STAGE.format(i) for i in range(stages)), END]
+    assert " ".join(generator.state_dict()) == " ".join(names)
+    z, y = (torch.arange(2 * 64) * 1.3).cos().view(2, 64), torch.eye(K)[[0, K - 1]]
+    v = (3 * torch.arange(2 * K).sin().view(2, K)).softmax(1)
+    with torch.no_grad():
+        x = generator(z, nil.Condition(v, y))
+    got = x.mean(), x.std(), x[0, 0, 1, 2], x[1, -1, -2, -3]
+    assert [number.item() for number in got] == pytest.approx(numbers, abs=2e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"deformation": 0.2, "shading": 0.5}], ids=str)
+@pytest.mark.parametrize("name", [*SCHEMES, "soft-targets"])
+def test_a_generator_takes_conditions_of_every_type_in_its_own(name, settings):
+    v = torch.tensor([[0.5, 0.5, 0], [0, 0.2, 0.8]])
+    scheme_ = nil.SoftTargets(3, v) if name == "soft-targets" else scheme(name, 3, 4.0)
+    generator = seeded(nil.Generator, (1, 8, 8), scheme_, **settings).eval()
+    random = torch.Generator().manual_seed(0)
+    z, condition = torch.randn(4, 64, generator=random), scheme_.draw(4, random=random)
+    with torch.no_grad():
+        expected = generator(z, condition)
+        assert torch.equal(generator(z.double(), condition.to(torch.float64)), expected)
+        double = generator.double()(z, condition)
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["vector-matrix", "soft-targets"])
+def test_an_inversion_under_double_precision_by_default(name):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        given = nil.SoftTargets(3, torch.tensor([[0.5, 0.5, 0]])) if name[0] == "s" else name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = invert(tiny_cnn(3), config=QUICK, conditioning=given)
+        assert found.sample(2)[0].dtype == torch.float64 and found.accuracy(8) >= 0
+        assert found.images(torch.eye(3, dtype=torch.float32)).shape == (3, 1, 12, 12)
+    finally:
+        torch.set_default_dtype(before)
