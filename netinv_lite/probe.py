@@ -6,12 +6,12 @@ from ._core.boundary import (  # noqa: F401
     answer,
     checked,
     entering,
+    fastest_order,
     probe_images,
     probe_logits,
     recording,
     row_by_row,
     signature,
-    takes_channels_last,
 )
 from ._core.device import device_of, dtype_of, on_device, pick_device, unwrapped  # noqa: F401
 from ._core.freezing import frozen  # noqa: F401

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
-from .boundary import answer, probe_logits, takes_channels_last
+from .boundary import answer, fastest_order, probe_logits
 from .device import unwrapped
 
 
@@ -53,7 +53,7 @@ class Tap:
         self.module = (
             head(self.model, image_shape, span) if layer is None else named(self.model, layer)
         )
-        self.as_it_lies = takes_channels_last(self.model, image_shape, span)
+        self.order = fastest_order(self.model, image_shape, span)
         self._f: Tensor | None = None
 
     def __enter__(self) -> Tap:
@@ -76,7 +76,7 @@ class Tap:
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._f = None
         self.distances.clear()
-        logits = answer(self.model, x, as_it_lies=self.as_it_lies)
+        logits = answer(self.model, x, order=self.order)
         if not isinstance(self._f, Tensor) or len(self._f) != len(x):
             where = "last linear layer" if self.layer is None else f"module {self.layer!r}"
             raise ValueError(
