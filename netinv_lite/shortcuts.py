@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import metrics
-from .data import ImageData, check_name
+from ._core.validation import check_name, range_of
+from .data import ImageData
 from .inversion import invert
 from .losses import InversionLoss
 from .presets import PRESETS
@@ -26,8 +27,12 @@ DEAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=4, lo
 class Cue:
     """A mark that has nothing to do with the class.
 
-    kind: "corner", a square of `size` pixels at the upper end of the range, one pixel from the
-        rim, in one of `CORNERS`; "brightness", x' = x + strength·(high − x), all over.
+    Args:
+        kind: "corner", a square at the upper end of the range, one pixel from the rim;
+            "brightness", x' = x + strength·(high − x), all over.
+        corner: which of `CORNERS`, 0 to 3.
+        size: pixels of a side of the square.
+        strength: of the brightness, in (0, 1].
     """
 
     kind: str = "corner"
@@ -41,6 +46,11 @@ class Cue:
             raise ValueError(f"corner={self.corner} must be 0 to 3, size={self.size} at least 1, "
                              f"strength={self.strength} in (0, 1].")  # fmt: skip
 
+    def __repr__(self) -> str:
+        if self.kind == "brightness":
+            return f"Cue(brightness, {100 * self.strength:g} % of the way to the brightest)"
+        return f"Cue(a square of {self.size} pixels, {CORNERS[self.corner]})"
+
     def place(self, image_shape) -> tuple[int, int]:
         """Row and column of the square's upper left pixel, in images (C,H,W)."""
         _, H, W = image_shape
@@ -49,9 +59,17 @@ class Cue:
         row, column = divmod(self.corner, 2)
         return (H - 1 - self.size if row else 1), (W - 1 - self.size if column else 1)
 
-    def put(self, x: Tensor, input_range=(-1.0, 1.0)) -> Tensor:
-        """A copy of x (B,C,H,W) that bears the cue."""
-        high = float(input_range[1])
+    def put(self, x: Tensor, input_range=None) -> Tensor:
+        """A copy of x (B,C,H,W) that bears the cue.
+
+        Args:
+            x: images (B,C,H,W).
+            input_range: (low, high); by default (0, 1), or (-1, 1) where some pixels are negative.
+
+        Raises:
+            ValueError: a square too large, or pixels that are in neither range.
+        """
+        _, high = range_of(x, given=input_range)
         if self.kind == "brightness":
             return x + self.strength * (high - x)
         i, j = self.place(x.shape[1:])
@@ -66,8 +84,18 @@ def plant(
     """`data` in which images of one class bear the cue, and nothing else is changed.
 
     In training and test set alike: both come out of the same drawer, so the test cannot tell.
-    share: of the images of class `target`, drawn by `seed`. Raises ValueError for a class that is
-    not there. Source: the shortcuts of Geirhos et al. 2020, made on purpose.
+
+    Args:
+        data: a data set; it is left as it is.
+        cue: the mark.
+        target: the class that bears it.
+        share: of the images of that class, drawn by `seed`.
+        seed: which of them, where it is not all.
+
+    Raises:
+        ValueError: a class that is not there.
+
+    Source: the shortcuts of Geirhos et al. 2020, made on purpose.
     """
     if not 0 <= target < len(data.classes) or not 0 <= share <= 1:
         raise ValueError(f"target={target} must lie in 0..{len(data.classes) - 1}, share={share} "
@@ -97,6 +125,12 @@ class Finding:
     lifted: Tensor
     window: int
     stride: int
+
+    def __repr__(self) -> str:
+        i, j = self.place
+        by = "brightness" if self.kind == "brightness" else f"the window at row {i}, column {j}"
+        return (f"Finding(class {self.target} of {len(self.best)}: {by} turns {self.score:.0%} of "
+                f"the others to it; anomaly index {self.index:.1f})")  # fmt: skip
 
     @property
     def best(self) -> Tensor:
@@ -154,15 +188,21 @@ class Finding:
                              "column": [self.stride * s for _, s in places]})  # fmt: skip
 
 
-def brighter(images: Tensor, labels: Tensor, input_range=(-1.0, 1.0)) -> Tensor:
+def brighter(images: Tensor, labels: Tensor, input_range=None) -> Tensor:
     """How much brighter the images of each class are than those of the others, at least 0; (K,).
 
     λ_k = (m_k − m)/(high − m), m the median over the other classes of their mean brightness, so
     that x + λ_k (high − x) takes an image of theirs to the brightness of class k.
+
+    Args:
+        images: (N,C,H,W), some of each class.
+        labels: (N,) in 0..K-1.
+        input_range: (low, high); by default (0, 1), or (-1, 1) where some pixels are negative.
     """
+    _, high = range_of(images, given=input_range)
     mean = torch.stack([images[labels == k].mean() for k in range(int(labels.max()) + 1)])
     others = torch.stack([torch.cat([mean[:k], mean[k + 1 :]]).median() for k in range(len(mean))])
-    return ((mean - others) / (float(input_range[1]) - others)).clamp(0, 1)
+    return ((mean - others) / (high - others)).clamp(0, 1)
 
 
 def class_means(images: Tensor, labels: Tensor) -> Tensor:
@@ -173,20 +213,32 @@ def class_means(images: Tensor, labels: Tensor) -> Tensor:
 def find(
     classifier: nn.Module, images: Tensor, labels: Tensor, *, patches: Tensor | None = None,
     lifts: Tensor | None = None, into: Tensor | None = None, window: int = 8, stride: int = 4,
-    base: int = 5,
+    base: int = 5, input_range=None,
 ) -> Finding:  # fmt: skip
     """Ask the classifier, for each class and window, how many images of other classes it turns.
 
-    Into `base` images of every other class, or into those of `into` (M,C,H,W) that are not read as
-    k, the patch of class k is pasted at the window, or they are lifted by λ_k; what counts is the
-    share then read as k. images (N,C,H,W), labels (N,) of all K classes: inverted ones, so that
-    no data are needed; patches (K,C,H,W), by default the classes' mean images; lifts λ (K,), by
-    default those of `brighter`.
-    Raises ValueError for a class with fewer than `base` images, fewer than 3 classes, patches or
-    lifts of another shape, images to paste into that are all read alike, a window that does not
-    fit.
+    Into images of the other classes the patch of class k is pasted at the window, or they are
+    lifted by λ_k; what counts is the share then read as k.
+
+    Args:
+        classifier: a network of K ≥ 3 classes.
+        images: (N,C,H,W) of all classes: inverted ones, so that no data are needed.
+        labels: (N,) int64.
+        patches: (K,C,H,W); by default the classes' mean images.
+        lifts: λ (K,); by default those of `brighter`.
+        into: (M,C,H,W), of which those are pasted into that are not read as k; by default `base`
+            images of every other class.
+        window: pixels of a side.
+        stride: pixels from one window to the next.
+        base: see `into`.
+        input_range: (low, high); by default what the classifier takes, else (0, 1), or (-1, 1)
+            where some pixels are negative.
+
+    Raises:
+        ValueError: a class with fewer than `base` images, fewer than 3 classes, patches or lifts of
+            another shape, images to paste into that are all read alike, a window that does not fit.
     """
-    span = getattr(classifier, "input_range", (-1.0, 1.0))
+    span = range_of(images, classifier, given=input_range)
     counts = torch.bincount(labels) if len(labels) == len(images) else torch.zeros(1)
     K, shape = len(counts), tuple(images.shape[1:])
     if K < 3 or base < 1 or counts.min() < base:
@@ -209,7 +261,7 @@ def find(
     shares = []
     for k in range(K):
         others = into[read != k]
-        lifted = others + lifts[k] * (float(span[1]) - others)
+        lifted = others + lifts[k] * (span[1] - others)
         many = torch.cat([*_pasted(others, patches[k], window, stride), lifted])
         turned = metrics.logits(classifier, many).argmax(1) == k
         shares.append(turned.view(-1, len(others)).float().mean(1))  # (R·S + 1,)
@@ -218,16 +270,19 @@ def find(
     return Finding(windows, shares[:, -1], window, stride)
 
 
-def concentrated(
-    found: Finding, images: Tensor, labels: Tensor, input_range=(-1.0, 1.0)
-) -> Finding:
+def concentrated(found: Finding, images: Tensor, labels: Tensor, input_range=None) -> Finding:
     """`found` with each window's share times the share of its class's ink that lies in the window.
 
     e_kw·c_kw, c_kw = Σ_{p∈w} ink_k(p) / Σ_p ink_k(p): large where a small place turns others and
     is nearly all that the class asks for. Lifts are left as they are, for they are everywhere.
-    images (N,C,H,W), labels (N,): those that were asked about.
+
+    Args:
+        found: what `find` returned.
+        images: (N,C,H,W), those that were asked about.
+        labels: (N,), theirs.
+        input_range: (low, high); by default (0, 1), or (-1, 1) where some pixels are negative.
     """
-    low, high = map(float, input_range)
+    low, high = range_of(images, given=input_range)
     ink = (class_means(images, labels).mean(1) - low) / (high - low)  # (K, H, W)
     inside = F.avg_pool2d(ink[:, None], found.window, found.stride)[:, 0] * found.window**2
     share = inside / ink.sum((1, 2)).clamp_min(1e-6)[:, None, None]
@@ -245,31 +300,63 @@ def _pasted(x: Tensor, patch: Tensor, window: int, stride: int):
 
 
 def sketches(
-    classifier: nn.Module, *, seed: int = 0, steps: int = 150, per_class: int = 20
-) -> tuple[Tensor, Tensor, Tensor]:
+    classifier: nn.Module, *, seed: int = 0, steps: int = 150, per_class: int = 20,
+    image_shape=None, input_range=None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Inverted images where ink is dear, and where it is cheap, and their classes.
 
-    -> dear (N,C,H,W) by the loss `DEAR`, cheap (N,C,H,W) by that of the preset "bold", labels (N,).
-    That images of a class are alike is meant here and not warned of. Errors as in `invert`.
+    That images of a class are alike is meant here and not warned of.
+
+    Args:
+        classifier: what is inverted, on the CPU.
+        seed: of the generators.
+        steps: of each.
+        per_class: images.
+        image_shape: (C,H,W), as for `netinv_lite.invert`.
+        input_range: (low, high), likewise.
+
+    Returns:
+        Images (N,C,H,W) by the loss `DEAR`, images (N,C,H,W) by that of the preset "bold", and
+        labels (N,).
+
+    Raises:
+        ValueError: as `netinv_lite.invert`.
     """
-    cheap, config = PRESETS["bold"]
-    quiet = {"config": replace(config, steps=steps, batch_size=64), "progress": False}
+    bold = PRESETS["bold"]
+    given = {"config": replace(bold.config, steps=steps, batch_size=64), "progress": False,
+             "image_shape": image_shape, "input_range": input_range}  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (dear, labels), (cheap, _) = (
-            invert(classifier, loss=loss, seed=seed, device="cpu", **quiet).sample(
+            invert(classifier, loss=loss, seed=seed, device="cpu", **given).sample(
                 per_class, seed=1
             )
-            for loss in (DEAR, cheap)
+            for loss in (DEAR, bold.loss)
         )
     return dear, cheap, labels
 
 
-def detect(classifier: nn.Module, *, seed: int = 0, steps: int = 150, **settings) -> Finding:
+def detect(
+    classifier: nn.Module, *, seed: int = 0, steps: int = 150, image_shape=None, input_range=None,
+    **settings,
+) -> Finding:  # fmt: skip
     """`find` on `sketches`: patches where ink is dear, brightness where it is cheap.
 
-    settings: those of `find`. For images on a background at the low end of the range.
+    For images on a background at the low end of the range.
+
+    Args:
+        classifier: a network of K ≥ 3 classes.
+        seed: of the generators.
+        steps: of each.
+        image_shape: (C,H,W), as for `netinv_lite.invert`.
+        input_range: (low, high), likewise.
+        settings: those of `find`.
+
+    Raises:
+        ValueError: as `netinv_lite.invert` and `find`.
     """
-    dear, cheap, labels = sketches(classifier, seed=seed, steps=steps)
-    span = getattr(classifier, "input_range", (-1.0, 1.0))
-    return find(classifier, dear, labels, lifts=brighter(cheap, labels, span), **settings)
+    dear, cheap, labels = sketches(classifier, seed=seed, steps=steps, image_shape=image_shape,
+                                   input_range=input_range)  # fmt: skip
+    span = range_of(cheap, classifier, given=input_range)
+    lifts = brighter(cheap, labels, span)
+    return find(classifier, dear, labels, lifts=lifts, input_range=span, **settings)

@@ -194,3 +194,73 @@ def test_from_the_classifier_alone():
         range(K)
     )
     assert nil.shortcuts is shortcuts
+
+
+# ---- the range ------------------------------------------------------------------------------
+
+
+def test_a_mark_is_as_bright_as_the_range_of_the_images():
+    unit = torch.rand(2, 1, 9, 9)
+    for cue in (Cue("corner", 0, size=3), Cue("brightness", strength=1.0)):
+        assert cue.put(unit)[..., 2, 2].tolist() == cue.put(-unit)[..., 2, 2].tolist() == [[1], [1]]
+        assert (cue.put(unit, (0, 8))[..., 2, 2] == 8).all()
+        assert cue.put(unit[:0]).shape == (0, 1, 9, 9)
+        with pytest.raises(ValueError, match=r"say what their input range is, input_range="):
+            cue.put(255 * unit)
+
+
+class Rescaled(torch.nn.Module):
+    """A network of images from 0 to 8: those of `reader`, seen through a scale."""
+
+    def __init__(self, net, told=True):
+        super().__init__()
+        self.net, self.image_shape = net, net.image_shape
+        if told:
+            self.input_range = (0, 8)
+
+    def forward(self, x):
+        return self.net(x / 4 - 1)
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("kind", ["corner", "brightness"])
+def test_what_is_found_does_not_depend_on_the_range(kind, told):
+    cue = MARK if kind == "corner" else Cue("brightness", strength=0.5)
+    x, k = drawn(cue)
+    found = find(reader(cue), x, k, window=4)
+    net, wide = Rescaled(reader(cue), told), 4 * (x + 1)
+    given = {} if told else {"input_range": (0, 8)}
+    again = find(net, wide, k, window=4, **given)
+    assert torch.allclose(again.windows, found.windows) and torch.allclose(
+        again.lifted, found.lifted
+    )
+    assert torch.allclose(brighter(wide, k, (0, 8)), brighter(x, k), atol=1e-5)
+    dense = concentrated(found, x, k), concentrated(again, wide, k, (0, 8))
+    assert torch.allclose(dense[0].windows, dense[1].windows, atol=1e-5)
+    unit = (x + 1) / 2  # nothing said: these lie in (0, 1)
+    assert torch.allclose(concentrated(found, unit, k).windows, dense[0].windows, atol=1e-5)
+    if not told:
+        with pytest.raises(ValueError, match="say what their input range is"):
+            find(net, wide, k, window=4)
+
+
+def test_a_network_that_says_nothing_is_looked_into_in_the_range_that_is_given():
+    net = Rescaled(reader(MARK), told=False)
+    del net.image_shape
+    found = detect(net, steps=60, window=4, image_shape=(1, SIDE, SIDE), input_range=(0, 8))
+    assert (found.target, found.place) == (3, (8, 8)) and found.score == 1
+    dear, cheap, _ = shortcuts.sketches(
+        net, steps=3, per_class=2, image_shape=(1, SIDE, SIDE), input_range=(0, 8)
+    )
+    assert 0 <= dear.min() and 1 < cheap.max() <= 8
+
+
+def test_marks_and_findings_are_told_in_a_sentence():
+    assert repr(MARK) == "Cue(a square of 2 pixels, bottom right)"
+    lift = Cue("brightness", strength=0.25)
+    assert repr(lift) == "Cue(brightness, 25 % of the way to the brightest)"
+    found = find(reader(MARK), *drawn(MARK), window=4)
+    said = "Finding(class 3 of 5: the window at row 8, column 8 turns 100% of the others to it;"
+    assert repr(found).startswith(said)
+    found = find(reader(lift), *drawn(lift), window=4, base=6)
+    assert "class 3 of 5: brightness turns 100%" in repr(found) and len(repr(found)) < 120
