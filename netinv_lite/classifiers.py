@@ -8,12 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ._core.checkpoint import check_fits
 from .architectures import ARCHITECTURES
 from .data import check_name
-from .probe import pick_device
-from .weights import SHIPPED, read_tensors, sha256, write_json, write_tensors
+from .probe import pick_device, unwrapped
+from .weights import SHIPPED, located, read_tensors, sha256, write_json, write_tensors
 
 INDEPENDENT = ("-judge", "-referee")  # networks that are never inverted, by the end of their name
+DESCRIBED = ("architecture", "arguments", "input_range", "classes")  # what `build` needs
 DEEP = "-resnet20"  # the end of the name of those whose depth is the question
 
 
@@ -34,7 +36,7 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
     Raises ValueError for an unknown name, a truncated file or a changed byte.
     """
     if Path(name).suffix:
-        return load_file(Path(name), device)
+        return load_file(name, device)
     known = [key for key in shipped() if not key.endswith(INDEPENDENT)]
     check_name(name, known, "classifier")
     return load_file(SHIPPED / "weights" / f"{name}.safetensors", device)
@@ -64,13 +66,39 @@ def _independent(name: str, role: str, device) -> nn.Module:
 
 
 def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
-    """Write weights as float16 safetensors and the `record`, with their hash, as JSON beside."""
-    path = Path(path)
-    half = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    write_tensors(path, half)
+    """Write weights as float16 safetensors and the `record`, with their hash, as JSON beside.
+
+    A tensor that does not fit into float16, such as a large variance, stays as it is.
+
+    Args:
+        model: one of `ARCHITECTURES`.
+        path: a name that ends in .safetensors.
+        record: at least `architecture`, `arguments`, `input_range` and `classes`.
+
+    Returns:
+        The record as it was written.
+
+    Raises:
+        ValueError: the record lacks one of these, the name ends otherwise, or the model has a
+            state that cannot be saved.
+        OSError: the files cannot be written.
+    """
+    path = located(path)
+    lacking = [key for key in DESCRIBED if key not in record]
+    if path.suffix != ".safetensors" or lacking:
+        raise ValueError(f"{path} must end in .safetensors, and the record name "
+                         f"{', '.join(DESCRIBED)}; lacking: {lacking or 'none'}.")  # fmt: skip
+    write_tensors(path, {k: _halved(v) for k, v in unwrapped(model).state_dict().items()})
     record = {**record, "dtype": "float16", "sha256": sha256(path)}
     write_json(path.with_suffix(".json"), record)
     return record
+
+
+def _halved(value):
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if torch.equal(half.isfinite(), value.isfinite()) else value
 
 
 def build(record: dict) -> nn.Module:
@@ -84,8 +112,9 @@ def build(record: dict) -> nn.Module:
     return model
 
 
-def load_file(path: Path, device) -> nn.Module:
+def load_file(path: str | Path, device) -> nn.Module:
     """The frozen network at `path`, as its record describes it; errors as in `load_classifier`."""
+    path = located(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
                          "convert it with safetensors.torch.save_file.")  # fmt: skip
@@ -94,16 +123,20 @@ def load_file(path: Path, device) -> nn.Module:
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         expected = record["sha256"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"The .json beside {path} is damaged ({error}): restore it.") from error
     if sha256(path) != expected:
         raise ValueError(
             f"{path} is not the file its record describes (SHA-256 differs): it was changed or cut "
             "short. Restore it, for example with `git checkout`, or install the package again."
         )
-    model = build(record)
+    try:
+        model = build(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"The .json beside {path} describes no network "
+                         f"({type(error).__name__}: {error}): restore it.") from error  # fmt: skip
     tensors, _ = read_tensors(path)
-    model.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    )
+    check_fits(model, tensors, path, "restore its .json, which describes another")
+    model.load_state_dict({k: v.float() if isinstance(v, torch.Tensor) and v.is_floating_point()
+                           else v for k, v in tensors.items()})  # fmt: skip
     return model.eval().requires_grad_(False).to(pick_device(device))

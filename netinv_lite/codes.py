@@ -7,32 +7,34 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .architectures import DCGAN
-from .probe import frozen
+from .probe import device_of, entering, frozen, with_gradients
 
 STEPS = 500  # of a search
 REFINEMENTS = 8  # steps of Levenberg and Marquardt
 HUBER = 0.1  # pixels that are farther off count as their distance, not as its square
 
 
+@with_gradients
 def searched(gan: DCGAN, x: Tensor, seed: int = 0, starts: int = 1) -> Tensor:
     """min over z of ‖g(z) − x‖₁ + 10⁻³‖z‖²/D by Adam; (N,C,32,32) -> (N,D,1,1), the best of starts.
 
     The first start is near 0, where codes are likeliest, the others are drawn.
     Source: Zhu et al. 2016.
     """
-    z = gan.latents(starts * len(x), torch.Generator().manual_seed(seed))
+    z, x = gan.latents(starts * len(x), torch.Generator().manual_seed(seed)), x.to(device_of(gan))
     z[: len(x)] *= 0.1
+    z = z.to(x)
     z.requires_grad_()
     wanted, adam = x.repeat(starts, 1, 1, 1), torch.optim.Adam([z], lr=0.05)
     with frozen(gan):
         for _ in range(STEPS):
-            off = (gan(z) - wanted).abs().mean((1, 2, 3))
+            off = (_pictures(gan, z) - wanted).abs().mean((1, 2, 3))
             loss = off.sum() + 1e-3 * z.square().mean((1, 2, 3)).sum()
             adam.zero_grad()
             loss.backward()
             adam.step()
         with torch.no_grad():
-            off = (gan(z) - wanted).abs().mean((1, 2, 3)).view(starts, -1)
+            off = (_pictures(gan, z) - wanted).abs().mean((1, 2, 3)).view(starts, -1)
     return z.detach().unflatten(0, (starts, len(x)))[off.argmin(0), range(len(x))]
 
 
@@ -44,7 +46,8 @@ def refined(gan: DCGAN, x: Tensor, z: Tensor, steps: int = REFINEMENTS) -> Tenso
     Of each picture it is taken only if it leads nearer; λ is then a tenth, and else tenfold.
     Source: Levenberg 1944, Marquardt 1963.
     """
-    x, z, λ = x.flatten(1), z.flatten(1), torch.full((len(z), 1), 0.01, device=z.device)
+    x, z = x.to(device_of(gan)).flatten(1), z.to(device_of(gan)).flatten(1)
+    λ = torch.full((len(z), 1), 0.01, device=z.device)
     directions = torch.eye(z.shape[1], device=z.device)
     with frozen(gan):
         made = _drawn(gan, z)
@@ -64,9 +67,14 @@ def refined(gan: DCGAN, x: Tensor, z: Tensor, steps: int = REFINEMENTS) -> Tenso
     return z[..., None, None]
 
 
+def _pictures(gan: DCGAN, z: Tensor) -> Tensor:
+    """The pictures of codes (N,D,1,1), in the type of z; (N,C,32,32)."""
+    return gan(entering(gan, z)).to(z.dtype)
+
+
 def _drawn(gan: DCGAN, z: Tensor) -> Tensor:
     """(N,D) -> the pixels, (N,P)."""
-    return gan(z[..., None, None]).flatten(1)
+    return _pictures(gan, z[..., None, None]).flatten(1)
 
 
 def _distance(made: Tensor, x: Tensor) -> Tensor:

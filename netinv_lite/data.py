@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tarfile
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._core.arrays import as_images, check_labels
 from ._core.validation import (  # noqa: F401
     check_count,
     check_finite,
     check_name,
     check_positive,
     check_whole,
+    range_of,
 )
+from .weights import located
 
 DIGITS = tuple("0123456789")
 CLASSES = {
@@ -31,26 +35,84 @@ CLASSES = {
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
                 "truck"),
 }  # fmt: skip
-CACHE = Path.home() / ".cache" / "netinv_lite"
+CACHE = Path("~", ".cache", "netinv_lite")  # looked for when it is needed: there may be no home
 CIFAR10_BINARY = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageData:
-    """Images x (N,C,H,W) float32 in `input_range`, labels y (N,) int64, and the class names."""
+    """Images and their labels, to train on and to test with.
+
+    Images x (N,C,H,W) become float32 and labels y (N,) int64, both on the CPU, whatever numbers
+    they are given as: tensors, arrays, lists; labels may be a column (N,1) and whole floats.
+
+    Args:
+        x_train, x_test: images, with pixels in `input_range`.
+        y_train, y_test: the class of each image, counted from 0.
+        name: what the set is called, in checkpoints and records.
+        classes: the names of the classes; left out, they are the numbers that the labels reach to.
+        input_range: (low, high), of the pixels; left out, it is (0, 1) where all training images
+            lie in that, and (-1, 1) where some are negative and all lie in that.
+
+    Raises:
+        ValueError: with one sentence that says which of this does not hold, and what to do.
+    """
 
     x_train: Tensor
     y_train: Tensor
     x_test: Tensor
     y_test: Tensor
     name: str = ""
-    classes: tuple[str, ...] = DIGITS
-    input_range: tuple[float, float] = (-1.0, 1.0)
+    classes: tuple[str, ...] = ()
+    input_range: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        set_ = functools.partial(object.__setattr__, self)
+        try:
+            set_("classes", tuple(map(str, self.classes)))
+        except TypeError as error:
+            raise ValueError(f"classes={self.classes!r}: the names of the classes are needed, such "
+                             "as ('cat', 'dog').") from error  # fmt: skip
+        K = len(self.classes) or None
+        for part in ("train", "test"):
+            x = as_images(getattr(self, f"x_{part}"), f"x_{part}: images")
+            set_(f"x_{part}", x)
+            set_(f"y_{part}", check_labels(getattr(self, f"y_{part}"), len(x), K))
+        if len(self.x_test) and self.x_test.shape[1:] != self.x_train.shape[1:]:
+            raise ValueError(f"x_train holds images of shape {self.image_shape}, x_test of shape "
+                             f"{tuple(self.x_test.shape[1:])}: one shape is needed.")  # fmt: skip
+        set_("classes", self.classes or _numbered(self.y_train, self.y_test))
+        set_("input_range", range_of(self.x_train, given=self.input_range))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return tuple(self.x_train.shape[1:])
+
+    def __repr__(self) -> str:
+        low, high = self.input_range
+        return (f"ImageData({self.name!r}: {len(self.x_train):,} training and {len(self.x_test):,} "
+                f"test images of shape {self.image_shape} from {low:g} to {high:g}, "
+                f"{len(self.classes)} classes)")  # fmt: skip
+
+
+def _numbered(*labels: Tensor) -> tuple[str, ...]:
+    """Names for the classes of labels that come without: "0", "1", … up to the largest."""
+    y = torch.cat(labels)
+    if len(y) and y.min() > 0:
+        raise ValueError(f"The labels reach from {y.min()} to {y.max()}; classes are numbered from "
+                         f"0. Take labels - {y.min()}, or name all `classes`.")  # fmt: skip
+    return tuple(map(str, range(int(y.max()) + 1 if len(y) else 0)))
+
+
+def check_data(data) -> ImageData:
+    """`data` if it is an `ImageData`; a ValueError says how one is made of something else."""
+    if isinstance(data, ImageData):
+        return data
+    raise ValueError(
+        f"data: an ImageData is needed, not {type(data).__name__}. Make one of tensors or arrays, "
+        "ImageData(x_train, y_train, x_test, y_test); of a Dataset, stack its images and labels."
+    )
 
 
 def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
@@ -63,30 +125,50 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     because the Python version is a pickle), and last downloaded to the cache.
 
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError where the set
-    cannot be had.
+    cannot be had or NETINV_DATA names no folder.
     """
     check_name(name, CLASSES, "data set")
     if name == "digits":
         return _digits()
-    folders = [Path(os.environ["NETINV_DATA"])] if os.environ.get("NETINV_DATA") else []
-    for folder in [*folders, CACHE]:
+    cache = _cache()
+    for folder in filter(None, [_named_folder(), cache]):
         arrays = _read_folder(folder, name)
         if arrays is not None:
             return _scaled(name, *arrays)
+    reason = "download=False"
     if download:
         try:
-            arrays = _torchvision(CACHE, name, download=True)
-            return _scaled(name, *arrays)
+            if cache is None:
+                raise OSError("there is no home folder to keep it in")
+            return _scaled(name, *_torchvision(cache, name, download=True))
         except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({error})"
-    else:
-        reason = "download=False"
     raise FileNotFoundError(
         f"The data set {name!r} is not on this machine and {reason}. Three ways out: "
         f"(1) set NETINV_DATA to a folder that holds {name}.npz or torchvision's files; "
-        f"(2) put the same files into {CACHE}; (3) call load_data({name!r}) once with a network. "
-        f"load_data('digits') needs none of them."
+        f"(2) put the same files into {cache or CACHE}; (3) call load_data({name!r}) once with a "
+        "network. load_data('digits') needs none of them."
     )
+
+
+def _cache() -> Path | None:
+    """The cache; None where there is no home folder, as for an unknown user in a container."""
+    try:
+        return located(CACHE)
+    except ValueError:
+        return None
+
+
+def _named_folder() -> Path | None:
+    """The folder that NETINV_DATA names; None where it is not set."""
+    said = os.environ.get("NETINV_DATA")
+    if not said:
+        return None
+    folder = located(said)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"NETINV_DATA={said!r} names no folder: correct it, or unset it to "
+                                f"have data sets looked for in {CACHE}.")  # fmt: skip
+    return folder
 
 
 def _digits() -> ImageData:
@@ -97,8 +179,7 @@ def _digits() -> ImageData:
     train, test = train_test_split(np.arange(len(y)), test_size=450, stratify=y, random_state=0)
     x = torch.tensor(x, dtype=torch.float32).view(-1, 1, 8, 8) / 8 - 1
     x = F.interpolate(x, size=(28, 28), mode="bilinear")  # (1797, 1, 28, 28)
-    y = torch.tensor(y, dtype=torch.int64)
-    return ImageData(x[train], y[train], x[test], y[test], "digits")
+    return ImageData(x[train], y[train], x[test], y[test], "digits", DIGITS, (-1.0, 1.0))
 
 
 def _read_folder(folder: Path, name: str):
@@ -120,15 +201,12 @@ def _read_folder(folder: Path, name: str):
 
 
 def _checked(arrays, name: str):
-    K = len(CLASSES[name])
+    checked = []
     for x, y in (arrays[:2], arrays[2:]):
-        if x.ndim not in (3, 4) or x.dtype != np.uint8 or y.shape != (len(x),) or not len(x):
-            raise ValueError(
-                f"x {x.dtype}{x.shape}, y {y.shape} should be uint8 (N,H,W) or (N,H,W,C), and (N,)"
-            )
-        if y.min() < 0 or y.max() >= K:
-            raise ValueError(f"labels {y.min()} to {y.max()} are not 0 to {K - 1}")
-    return arrays
+        if x.ndim not in (3, 4) or x.dtype != np.uint8 or not len(x):
+            raise ValueError(f"x {x.dtype}{x.shape} should be uint8 (N,H,W) or (N,H,W,C)")
+        checked += [x, check_labels(y, len(x), len(CLASSES[name])).numpy()]
+    return checked
 
 
 def _torchvision(folder: Path, name: str, *, download: bool):
@@ -172,9 +250,5 @@ def _scaled(name: str, x_train, y_train, x_test, y_test) -> ImageData:
         x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)  # (N, C, H, W)
         return x.contiguous().float().div_(127.5).sub_(1)
 
-    def labels(y) -> Tensor:
-        return torch.as_tensor(np.asarray(y, dtype=np.int64))
-
-    return ImageData(
-        images(x_train), labels(y_train), images(x_test), labels(y_test), name, CLASSES[name]
-    )
+    return ImageData(images(x_train), y_train, images(x_test), y_test, name, CLASSES[name],
+                     (-1.0, 1.0))  # fmt: skip

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from . import metrics
+from ._core.checkpoint import check_fits
 from .architectures import CNN
 from .data import check_name
+from .probe import unwrapped
 from .weights import read_tensors, write_tensors
 
 SCORES = ("garbage", "real", "ue")
@@ -26,7 +29,7 @@ class Detector(nn.Module):
     def __init__(self, network: nn.Module, image_shape, input_range, classes, by: str = "garbage"):
         super().__init__()
         check_name(by, SCORES, "score")
-        self.network, self.by = network, by
+        self.network, self.by = unwrapped(network), by
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
         self.classes = tuple(classes)
         self.history: dict[str, list] = {"loss": [], "garbage": [], "fooled": []}
@@ -41,14 +44,30 @@ class Detector(nn.Module):
         classes; "ue", K/(K−1)·(1 − Σp²), the papers' uncertainty, which an image that is surely
         garbage does *not* have. Raises ValueError for images of another shape or range.
         """
-        return score(self._logits(images), by or self.by)
+        check_name(by or self.by, SCORES, "score")
+        return score(self.logits(images), by or self.by)
 
     def predict(self, images: Tensor) -> Tensor:
         """The class of each image, len(classes) for garbage; (N,C,H,W) -> (N,) int64."""
-        return self._logits(images).argmax(1)
+        return self.logits(images).argmax(1)
 
-    def _logits(self, images: Tensor) -> Tensor:
-        return metrics.logits(self, images).cpu()
+    def logits(self, images: Tensor) -> Tensor:
+        """The logits of images (N,C,H,W) in eval mode, (N,n+1) on the CPU.
+
+        Raises:
+            ValueError: the images are of another shape or range, or the network does not return
+                n+1 logits.
+        """
+        logits, n = metrics.logits(self, images).cpu(), len(self.classes)
+        if logits.shape[1] != n + 1:
+            raise ValueError(f"The network returns {logits.shape[1]} logits; {n + 1} are needed, "
+                             f"for {n} classes and the garbage.")  # fmt: skip
+        return logits
+
+    def __repr__(self) -> str:
+        return (f"Detector({type(self.network).__name__}, {len(self.classes)} classes and the "
+                f"garbage, images of shape {self.image_shape}, scored by {self.by!r}, "
+                f"{len(self.history['loss'])} epochs)")  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write the weights and what surrounds them as safetensors, atomically."""
@@ -59,20 +78,25 @@ class Detector(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, network: nn.Module | None = None) -> Detector:
-        """The detector saved at `path`; `network` is its untrained twin where it was not a `CNN`.
+        """The detector saved at `path`.
 
-        Raises ValueError where the file is damaged or holds another network.
+        Args:
+            path: the file.
+            network: its untrained twin where it was not a `CNN`; it is filled and frozen itself.
+
+        Raises:
+            ValueError: the file is damaged or holds another network.
         """
         tensors, meta = read_tensors(path)
         if "detector" not in meta:
             raise ValueError(f"{path} holds tensors, but no saved detector.")
         about = meta["detector"]
-        network = network or CNN(about["image_shape"], len(about["classes"]) + 1)
-        try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ValueError(f"{path} holds another network than this {type(network).__name__}; "
-                             "give its untrained twin as `network`.") from error  # fmt: skip
+        if network is None:
+            with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten
+                network = CNN(about["image_shape"], len(about["classes"]) + 1)
+        network = unwrapped(network)
+        check_fits(network, tensors, path, "give its untrained twin as `network`")
+        network.load_state_dict(tensors)
         detector = cls(network, **about).eval().requires_grad_(False)
         detector.history = meta.get("history", detector.history)
         return detector

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ._core.loop import Interrupted
 from .data import check_positive, check_whole
 from .inversion import Inversion
-from .probe import device_of, frozen, on_device, seeded
+from .probe import answer, device_of, frozen, learning, on_device, unwrapped
+from .training import check_trainable, descend
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,27 @@ def distill(
 ) -> nn.Module:  # fmt: skip
     """A copy of `student`, trained to answer as the inverted classifier does, without any data.
 
+    `student` is left as it was.
+
     min over the student's weights of E[KL(softmax(t(x)/T) ‖ softmax(s(x)/T))], x new images of the
     `inversions` in turn, t their classifier, T the temperature; Adam with a falling learning rate.
-    The inversions must be of one classifier. Returned in eval mode; `student` is left as it was.
 
-    Raises ValueError for inversions of different classifiers or a student that does not give the
-    teacher's number of logits, FloatingPointError for a loss that is not finite.
+    Args:
+        inversions: one or several, of one classifier.
+        student: a network from the same images (B,C,H,W) to the same number of logits.
+        config: how it is taught.
+        seed: of the images and the student's dropout.
+        progress: whether a bar is shown.
+
+    Returns:
+        The student that has learned, in eval mode.
+
+    Raises:
+        ValueError: the inversions are of different classifiers, or the student does not give the
+            teacher's number of logits.
+        FloatingPointError: the loss is no longer finite.
+        Interrupted: on Ctrl-C; the student so far is in `.inversion`.
+
     Source: Hinton et al. 2015 (distillation); Chen et al. 2019 (with generated images, DAFL).
     """
     inversions = [inversions] if isinstance(inversions, Inversion) else list(inversions)
@@ -69,24 +86,38 @@ def teach(
 
     For controls: real images, noise, images of another method.
     """
-    config, device = config or DistillConfig(), device_of(teacher)
-    student = copy.deepcopy(on_device(student, device)).train()
-    adam = torch.optim.Adam(student.parameters(), config.lr)
-    decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.02, total_iters=config.steps)
+    config, teacher = config or DistillConfig(), unwrapped(teacher)
+    device = device_of(teacher)
     bar = tqdm(range(config.steps), desc="distill", unit="step", disable=not progress)
-    with seeded(seed, device), frozen(teacher):
-        for step in bar:
-            x = source(config.batch_size).to(device)
-            moves = torch.randint(-config.shift, config.shift + 1, (2,)).tolist()
-            loss = _divergence(teacher, student, x.roll(moves, (-2, -1)), config.temperature)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"The student's loss is not finite at step {step}: lower "
-                                         f"lr={config.lr}.")  # fmt: skip
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            decay.step()
+    with learning(seed, device), frozen(teacher):
+        student = copy.deepcopy(on_device(student, device)).train()
+        check_trainable(student)
+        adam = torch.optim.Adam(student.parameters(), config.lr)
+        decay = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.02, total_iters=config.steps)
+        try:
+            for step in bar:
+                x = _drawn(source, config.batch_size).to(device)
+                moves = torch.randint(-config.shift, config.shift + 1, (2,)).tolist()
+                loss = _divergence(teacher, student, x.roll(moves, (-2, -1)), config.temperature)
+                if not torch.isfinite(loss):
+                    raise FloatingPointError(f"The student's loss is not finite at step {step}: "
+                                             f"lower lr={config.lr}.")  # fmt: skip
+                descend(loss, adam, student)
+                decay.step()
+        except KeyboardInterrupt as stop:
+            raise Interrupted(student.eval(), f"Stopped at step {step} of {config.steps}; the "
+                              "student so far is in `.inversion`.") from stop  # fmt: skip
     return student.eval()
+
+
+def _drawn(source: Callable[[int], Tensor], n: int) -> Tensor:
+    """The images (n,C,H,W) that a source gives when it is asked for n."""
+    x = source(n)
+    if not isinstance(x, Tensor) or x.ndim != 4 or len(x) != n or not x.is_floating_point():
+        got = f"{tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"source({n}) must return {n} images (n,C,H,W) in the teacher's range; it "
+                         f"returned {got}.")  # fmt: skip
+    return x
 
 
 def _images(inversion: Inversion, n: int) -> Tensor:
@@ -97,9 +128,9 @@ def _images(inversion: Inversion, n: int) -> Tensor:
 
 def _divergence(teacher: nn.Module, student: nn.Module, x: Tensor, T: float) -> Tensor:
     with torch.no_grad():
-        wanted = (teacher(x) / T).softmax(1)
-    answer = student(x)
-    if answer.shape != wanted.shape:
-        raise ValueError(f"The student answers with {tuple(answer.shape[1:])} logits, the teacher "
+        wanted = (answer(teacher, x) / T).softmax(1)
+    answers = answer(student, x)
+    if answers.shape != wanted.shape:
+        raise ValueError(f"The student answers with {tuple(answers.shape[1:])} logits, the teacher "
                          f"with {wanted.shape[1]}.")  # fmt: skip
-    return F.kl_div((answer / T).log_softmax(1), wanted, reduction="batchmean")
+    return F.kl_div((answers / T).log_softmax(1), wanted, reduction="batchmean")

@@ -11,10 +11,14 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
+from ._core.arrays import as_images
+from ._core.checkpoint import Checkpoint
+from ._core.loop import Interrupted
 from .architectures import DCGAN
 from .data import check_positive, check_whole
-from .probe import check_images, device_of, random_state, set_random_state
-from .weights import read_tensors, split, write_tensors
+from .probe import check_images, device_of, entering, learning, unwrapped
+from .training import check_trainable
+from .weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,39 @@ def fit_gan(
     gan: DCGAN, images: Tensor, *, config: GANConfig | None = None, seed: int = 0,
     checkpoint: str | Path | None = None, progress: bool = True,
 ) -> dict[str, list[float]]:  # fmt: skip
-    """Train `gan` in place on images (N,C,32,32) in [−1, 1]; returns both losses by epoch.
+    """Train `gan` itself, in place, on images; returns the losses of both sides by epoch.
+
+    No copy is made: its weights change, and it comes back in eval mode.
 
     min over d of E softplus(−d(x)) + E softplus(d(g(z))), min over g of E softplus(−d(g(z))), in
-    turn. With `checkpoint` the state is written after every epoch, and a stopped run goes on.
-    Raises ValueError for images that do not fit, FloatingPointError for a loss that is not finite.
+    turn.
+
+    Args:
+        gan: a generator and a discriminator.
+        images: (N,C,32,32) in [−1, 1], at least a batch.
+        config: how it is trained.
+        seed: of the order of the images and of the codes.
+        checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
+        progress: whether a bar is shown.
+
+    Raises:
+        ValueError: the images do not fit.
+        FloatingPointError: a loss is no longer finite.
+        Interrupted: on Ctrl-C; the GAN, also in `.inversion`, keeps what it has learned.
+
     Source: Goodfellow et al. 2014.
     """
-    check_images(images, gan.image_shape, (-1.0, 1.0))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return _Run(gan, images, config or GANConfig(), seed, checkpoint).train(progress)
+    config, given, gan = config or GANConfig(), gan, unwrapped(gan)
+    images = check_images(as_images(images), gan.image_shape, (-1.0, 1.0))
+    if len(images) < config.batch_size:
+        raise ValueError(f"{len(images)} images are less than one batch of "
+                         f"batch_size={config.batch_size}: lower it.")  # fmt: skip
+    check_trainable(gan)
+    try:
+        with learning(seed, device_of(gan)):
+            return _Run(gan, images, config, seed, checkpoint).train(progress)
+    finally:
+        given.eval()
 
 
 class _Run:
@@ -64,24 +90,30 @@ class _Run:
                      for name, side in self.sides.items()}  # fmt: skip
         self.mean = AveragedModel(gan.generator, use_buffers=True,
                                   multi_avg_fn=get_ema_multi_avg_fn(config.average))  # fmt: skip
-        self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.identity = {"config": asdict(config), "seed": seed, "images": len(images)}
+        identity = {"config": asdict(config), "seed": seed}
+        identity |= {"images": fingerprint({"x": images})} if checkpoint else {}
+        self.checkpoint = Checkpoint(checkpoint, identity, {"gan": gan, "mean": self.mean},
+                                     self.adam)  # fmt: skip
         self.epoch, self.history = 0, {name: [] for name in self.sides}
 
     def train(self, progress: bool) -> dict[str, list[float]]:
-        if self.checkpoint and self.checkpoint.exists():
-            self._restore()
+        if kept := self.checkpoint.restore():
+            self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
         steps = len(self.images) // self.config.batch_size
         bar = tqdm(total=steps * self.config.epochs, initial=steps * self.epoch, unit="batch",
                    disable=not progress, mininterval=0.5)  # fmt: skip
-        with bar:
-            while self.epoch < self.config.epochs:
-                self._epoch(bar)
-                self.epoch += 1
-                if self.checkpoint:
-                    self._save()
-        self.gan.generator.load_state_dict(self.mean.module.state_dict())
-        self.gan.eval()
+        try:
+            with bar:
+                while self.epoch < self.config.epochs:
+                    self._epoch(bar)
+                    self.epoch += 1
+                    self.checkpoint.save(epoch=self.epoch, history=self.history)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(self.gan, f"Stopped after {self.epoch} of {self.config.epochs} "
+                              f"epochs{self.checkpoint.kept}; the GAN keeps what it has "
+                              "learned.") from stop  # fmt: skip
+        finally:
+            self.gan.generator.load_state_dict(self.mean.module.state_dict())
         return self.history
 
     def _epoch(self, bar) -> None:
@@ -91,7 +123,8 @@ class _Run:
         batches = torch.randperm(len(self.images)).split(config.batch_size)
         batches = [batch for batch in batches if len(batch) == config.batch_size]
         for batch in batches:
-            x, z = self.images[batch].to(device), self.gan.latents(len(batch)).to(device)
+            x = entering(self.gan, self.images[batch])
+            z = entering(self.gan, self.gan.latents(len(batch)))
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
                 made = self.gan.generator(z)
                 read, made_up = self.gan.discriminator(x), self.gan.discriminator(made.detach())
@@ -114,27 +147,3 @@ class _Run:
         loss.backward(inputs=list(self.sides[name].parameters()))
         adam.step()
         totals[name] += loss.item()
-
-    def _save(self) -> None:
-        tensors = {f"gan.{k}": v for k, v in self.gan.state_dict().items()}
-        tensors |= {f"mean.{k}": v for k, v in self.mean.state_dict().items()}
-        for name, adam in self.adam.items():
-            for i, p in enumerate(self.sides[name].parameters()):
-                tensors |= {f"{name}.{i}.{key}": t for key, t in adam.state[p].items()}
-        tensors |= random_state(device_of(self.gan))
-        write_tensors(self.checkpoint, tensors, epoch=self.epoch, history=self.history,
-                      identity=self.identity)  # fmt: skip
-
-    def _restore(self) -> None:
-        tensors, meta = read_tensors(self.checkpoint)
-        if meta.get("identity") != self.identity:
-            raise ValueError(f"{self.checkpoint} belongs to another run ({meta.get('identity')}); "
-                             "remove it or name another checkpoint.")  # fmt: skip
-        self.gan.load_state_dict(split(tensors, "gan"))
-        self.mean.load_state_dict(split(tensors, "mean"))
-        for name, adam in self.adam.items():
-            for i, p in enumerate(self.sides[name].parameters()):
-                state = split(tensors, f"{name}.{i}")
-                adam.state[p] = {key: t.to(p.device) for key, t in state.items()}
-        self.epoch, self.history = meta["epoch"], meta["history"]
-        set_random_state(tensors, device_of(self.gan))

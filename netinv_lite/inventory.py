@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from .data import check_name
-from .weights import SHIPPED, sha256
+from .weights import SHIPPED, located, sha256
 
 
 def list_weights(name: str | None = None, folder: str | Path | None = None, *, full=False) -> int:
     """Print the networks in `folder` and check each against its hash; 1 where one is damaged."""
-    folder = Path(folder) if folder else SHIPPED / "weights"
+    folder = located(folder) if folder else SHIPPED / "weights"
     names = sorted({p.stem for end in ("json", "safetensors") for p in folder.glob(f"*.{end}")})
     if not names:
         raise FileNotFoundError(f"There are no networks in {folder}.")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .architectures import ViT
 from .data import ImageData, check_name, load_data
-from .probe import seeded
+from .probe import answer, learning, with_gradients
 from .training import accuracy
 
 WIDTH, BATCH, RATE, MOMENTUM = 500, 100, 0.1, 0.9
@@ -86,7 +86,7 @@ def trained(
     """
     first, second, y, data = halves(dataset, seed, size)
     x = second if swapped else first
-    with seeded(seed, "cpu"):
+    with learning(seed, "cpu"):
         model = network(architecture, x.shape[1:], len(data.classes))
         epsilon = float("inf")
         if defence.startswith("dp-sgd"):
@@ -109,7 +109,7 @@ def learn(model: nn.Module, x: Tensor, y: Tensor, decay: float, *, early: bool =
     steps = min(max(30 / (pace * max(decay, 1e-9)), STEPS["least"]), STEPS["most"])
     for step in range(int(steps)):
         rows = torch.randint(len(x), (BATCH,)) if len(x) > BATCH else slice(None)
-        loss = F.cross_entropy(model(x[rows]), y[rows])
+        loss = F.cross_entropy(answer(model, x[rows]), y[rows])
         sgd.zero_grad()
         loss.backward()
         sgd.step()
@@ -144,11 +144,12 @@ def learn_privately(model: nn.Module, x: Tensor, y: Tensor, decay: float, noise:
         return float(engine.get_epsilon(0.1 / len(x))) if noise else float("inf")
 
 
+@with_gradients
 def unexplained(model: nn.Module, x: Tensor, y: Tensor, decay: float) -> float:
     """‖wθ + ∇_θ CE‖² / ‖wθ‖², what the training images themselves leave over; NaN without decay."""
     if not decay:
         return float("nan")
     values = list(model.parameters())
-    sums = torch.autograd.grad(F.cross_entropy(model(x), y), values)
+    sums = torch.autograd.grad(F.cross_entropy(answer(model, x), y), values)
     left = sum((decay * p + g).square().sum() for p, g in zip(values, sums, strict=True))
     return (left / sum((decay * p).square().sum() for p in values)).item()

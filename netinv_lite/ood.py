@@ -12,23 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ._core.arrays import as_images, check_labels
+from ._core.checkpoint import Checkpoint
+from ._core.loop import Interrupted
 from .architectures import CNN
-from .data import ImageData, check_finite, check_name, check_positive, check_whole
+from .data import ImageData, check_data, check_finite, check_name, check_positive, check_whole
 from .detector import SCORES, Detector, score
 from .inversion import invert, untrained
 from .presets import InversionConfig
-from .probe import (
-    Target,
-    check_images,
-    device_of,
-    on_device,
-    random_state,
-    seeded,
-    set_random_state,
-)
+from .probe import Target, answer, check_images, device_of, learning, on_device, unwrapped
 from .synthetic import source
-from .training import momentum, one_cycle, set_momentum
-from .weights import read_tensors, split, write_tensors
+from .training import descend, known_by, one_cycle
+from .weights import fingerprint
 
 __all__ = ["GARBAGE", "SCORES", "Detector", "ExclusionConfig", "forgetful", "noise", "score",
            "train_with_exclusion"]  # fmt: skip
@@ -75,26 +70,53 @@ def train_with_exclusion(
 ) -> Detector:  # fmt: skip
     """Train a detector on `data`: each epoch train, invert, exclude what the inversion found.
 
+    A copy of `network` is trained; yours is left as it was.
+
     min over θ of Σ w_y CE(y, f_θ(x)) over the data and the garbage, w_y inverse to the size of
     class y; garbage starts as Gaussian noise, an average class's worth, and grows, see
     `ExclusionConfig`.
 
-    network: with n+1 logits (default: a new `CNN`); a copy is trained, yours is left as it was.
-    outliers: (N,C,H,W) in the data's range, where the garbage is to be real outliers.
-    checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
+    Args:
+        data: its training images, of n classes, each with an image.
+        network: from (B,C,H,W) to n+1 logits; default: a new `CNN`.
+        config: how it is trained, and what the garbage is.
+        outliers: (N,C,H,W) in the data's range, where the garbage is to be real outliers.
+        device: where.
+        seed: of the order of the images, of the garbage, of a new network's weights.
+        progress: whether a bar is shown.
+        checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
 
-    Raises ValueError for a network or outliers that do not fit, FloatingPointError for a loss that
-    is not finite. Source: Suhail et al., arXiv 2505.23448 and 2512.00229.
+    Returns:
+        The detector, frozen and in eval mode.
+
+    Raises:
+        ValueError: data, network or outliers do not fit, all before the first step.
+        FloatingPointError: the loss is no longer finite.
+        Interrupted: on Ctrl-C; the detector so far is in `.inversion`.
+
+    Source: Suhail et al., arXiv 2505.23448 and 2512.00229.
     """
-    config = config or ExclusionConfig()
+    config, data = config or ExclusionConfig(), check_data(data)
     if (config.garbage == "outliers") != (outliers is not None):
         raise ValueError("outliers=... and garbage='outliers' belong together.")
-    with seeded(seed, device):
-        network = on_device(copy.deepcopy(network) if network is not None else
-                            CNN(data.image_shape, len(data.classes) + 1), device)  # fmt: skip
-        run = _Exclusion(data, network.requires_grad_(True), config, outliers, seed, checkpoint)
+    n = len(data.classes)
+    check_labels(data.y_train, len(data.x_train), n, every=True)
+    outliers = None if outliers is None else _checked(outliers, data, "outliers")
+    _checked(data.x_train, data, "x_train")
+    with learning(seed, device):
+        network = (CNN(data.image_shape, n + 1) if network is None else
+                   copy.deepcopy(unwrapped(network)))  # fmt: skip
+        network = on_device(network.requires_grad_(True), device)
+        run = _Exclusion(data, network, config, outliers, seed, checkpoint)
         run.train(progress)
-    return run.detector.eval().requires_grad_(False)
+    return run.finished()
+
+
+def _checked(images, data: ImageData, what: str) -> Tensor:
+    images = check_images(as_images(images, what), data.image_shape, data.input_range)
+    if not len(images):
+        raise ValueError(f"{what} holds no image.")
+    return images
 
 
 class _Exclusion:
@@ -105,34 +127,48 @@ class _Exclusion:
         self.detector = Detector(network, data.image_shape, data.input_range, data.classes)
         self.optimiser = torch.optim.SGD(network.parameters(), config.lr, 0.9, nesterov=True,
                                          weight_decay=config.weight_decay)  # fmt: skip
-        self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.identity = {"config": asdict(config), "seed": seed, "data": data.name}
+        identity = {"config": asdict(config), "seed": seed}
+        if checkpoint:
+            real = {} if outliers is None else {"x": outliers}
+            identity |= {**known_by(data), "outliers": fingerprint(real)}
+        self.checkpoint = Checkpoint(checkpoint, identity, {"network": network},
+                                     {"momentum": self.optimiser})  # fmt: skip
         self.epoch, self.n = 0, len(data.classes)
-        for images in [data.x_train] + ([outliers] if outliers is not None else []):
-            check_images(images, data.image_shape, data.input_range)
-        logits = self.detector._logits(data.x_train[:2])
-        if logits.shape[1] != self.n + 1:
-            raise ValueError(f"The network returns {logits.shape[1]} logits; {self.n + 1} are "
-                             f"needed, for {self.n} classes and the garbage.")  # fmt: skip
+        self.detector.logits(data.x_train[:2])  # refuses a network that does not fit
         self.garbage = noise(len(data.x_train) // self.n, data)
 
     def train(self, progress: bool) -> None:
-        if self.checkpoint and self.checkpoint.exists():
-            self._restore()
+        if kept := self.checkpoint.restore():
+            tensors, about = kept
+            self.garbage, self.epoch = tensors["garbage"], about["epoch"]
+            self.detector.history = about["history"]
         bar = tqdm(total=self.config.epochs, initial=self.epoch, disable=not progress,
                    desc="train, invert, exclude", unit="epoch")  # fmt: skip
-        with bar:
-            while self.epoch < self.config.epochs:
-                grows = 0 < self.epoch < self.config.epochs - self.config.settle
-                fooled = self._exclude() if grows else None
-                row = {"loss": self._epoch(), "garbage": len(self.garbage), "fooled": fooled}
-                for name, value in row.items():
-                    self.detector.history[name].append(value)
-                self.epoch += 1
-                bar.update()
-                bar.set_postfix(loss=f"{row['loss']:.3f}", garbage=row["garbage"])
-                if self.checkpoint:
-                    self._save()
+        try:
+            with bar:
+                while self.epoch < self.config.epochs:
+                    row = self._round()
+                    bar.update()
+                    bar.set_postfix(loss=f"{row['loss']:.3f}", garbage=row["garbage"])
+        except KeyboardInterrupt as stop:
+            raise Interrupted(self.finished(), f"Stopped after {self.epoch} of "
+                              f"{self.config.epochs} epochs{self.checkpoint.kept}; the detector "
+                              "so far is in `.inversion`.") from stop  # fmt: skip
+
+    def finished(self) -> Detector:
+        return self.detector.eval().requires_grad_(False)
+
+    def _round(self) -> dict:
+        """An epoch, with what is excluded before it and kept after it."""
+        grows = 0 < self.epoch < self.config.epochs - self.config.settle
+        fooled = self._exclude() if grows else None
+        row = {"loss": self._epoch(), "garbage": len(self.garbage), "fooled": fooled}
+        for name, value in row.items():
+            self.detector.history[name].append(value)
+        self.epoch += 1
+        self.checkpoint.save({"garbage": self.garbage}, epoch=self.epoch,
+                             history=self.detector.history)  # fmt: skip
+        return row
 
     def _epoch(self) -> float:
         data, config, network = self.data, self.config, self.detector.network.train()
@@ -144,15 +180,13 @@ class _Exclusion:
         for i, batch in enumerate(batches):
             for group in self.optimiser.param_groups:
                 group["lr"] = config.lr * one_cycle((self.epoch + i / len(batches)) / config.epochs)
-            logits = network(x[batch].to(device))
-            loss = F.cross_entropy(logits, y[batch].to(device), weights.to(device))
+            loss = F.cross_entropy(answer(network, x[batch].to(device)), y[batch].to(device),
+                                   weights.to(device))  # fmt: skip
             self._check_finite(loss, "loss is")
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
+            descend(loss, self.optimiser, network)
             total += loss.item()
         with torch.no_grad():  # the last step is followed by no loss
-            self._check_finite(network.eval()(x[batch].to(device)), "logits are")
+            self._check_finite(answer(network.eval(), x[batch]), "logits are")
         return total / len(batches)
 
     def _check_finite(self, x: Tensor, what: str) -> None:
@@ -187,29 +221,11 @@ class _Exclusion:
         each = math.ceil(twice * config.excluded / self.n)
         images, _ = made.sample(each, seed=seed, classes=range(self.n))
         if kind == "uncertain":
-            sure = detector._logits(images).softmax(1).amax(1)
+            sure = detector.logits(images).softmax(1).amax(1)
             images = images[sure.argsort()]
         else:
             images = images[torch.randperm(len(images))]
         return images[: config.excluded]
-
-    def _save(self) -> None:
-        tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
-        tensors |= momentum(self.detector.network, self.optimiser)
-        tensors |= {"garbage": self.garbage, **random_state(device_of(self.detector))}
-        write_tensors(self.checkpoint, tensors, epoch=self.epoch, identity=self.identity,
-                      history=self.detector.history)  # fmt: skip
-
-    def _restore(self) -> None:
-        tensors, meta = read_tensors(self.checkpoint)
-        if meta.get("identity") != self.identity:
-            raise ValueError(f"{self.checkpoint} belongs to another run ({meta.get('identity')}); "
-                             "remove it or name another checkpoint.")  # fmt: skip
-        self.detector.network.load_state_dict(split(tensors, "network"))
-        set_momentum(self.detector.network, self.optimiser, tensors)
-        self.garbage, self.epoch = tensors["garbage"], meta["epoch"]
-        self.detector.history = meta["history"]
-        set_random_state(tensors, device_of(self.detector))
 
 
 def forgetful(network: nn.Module) -> nn.Module:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import check_name
+from .probe import unwrapped
 from .weights import read_tensors
 
 
@@ -56,7 +57,9 @@ def own_network(spec: str, weights: str | None) -> nn.Module:
 
 def load_strictly(model: nn.Module, path: str) -> None:
     """Load a safetensors state dict; a ValueError names every key that does not fit."""
-    tensors, _ = read_tensors(path)
+    entries, _ = read_tensors(path)
+    tensors = {key: t for key, t in entries.items() if isinstance(t, Tensor)}
+    model = unwrapped(model)
     own = {key: t for key, t in model.state_dict().items() if isinstance(t, Tensor)}
     tied = {t.data_ptr() for key, t in own.items() if key in tensors and t.numel()}
     faults = {  # tied weights are stored once, under one of their names
@@ -78,7 +81,7 @@ def load_strictly(model: nn.Module, path: str) -> None:
     if bad:
         raise ValueError(f"{path} holds NaN or infinity in {', '.join(bad[:4])}: its training "
                          "diverged, and nothing can be inverted.")  # fmt: skip
-    model.load_state_dict(tensors, strict=False)
+    model.load_state_dict(entries, strict=False)
 
 
 class Normalised(nn.Module):

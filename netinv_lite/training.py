@@ -11,16 +11,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .data import ImageData
+from ._core.arrays import as_images, check_labels, ordinary
+from ._core.checkpoint import Checkpoint
+from ._core.loop import Interrupted
+from .data import ImageData, check_data, check_finite, check_positive, check_whole
 from .probe import (
+    answer,
     check_images,
     device_of,
     frozen,
+    learning,
     probe_logits,
-    random_state,
-    set_random_state,
+    unwrapped,
+    with_gradients,
 )
-from .weights import read_tensors, split, write_tensors
+from .weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,9 @@ class FitConfig:
     bfloat16: bool = False
 
     def __post_init__(self):
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(
-                f"epochs={self.epochs}, batch_size={self.batch_size}: at least 1 and 2 are needed."
-            )
-        if not self.lr > 0 or not self.eps >= 0 or self.attack_steps < 1:
-            raise ValueError(
-                f"lr={self.lr} must be positive, eps={self.eps} not negative, and "
-                f"attack_steps={self.attack_steps} at least 1."
-            )
+        check_whole(self, epochs=1, batch_size=2, attack_steps=1)
+        check_positive(self, "lr")
+        check_finite(self, "weight_decay", "shift", "rotate", "scale", "eps")
 
 
 def augment(x: Tensor, config: FitConfig) -> Tensor:
@@ -75,6 +74,7 @@ def augment(x: Tensor, config: FitConfig) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
+@with_gradients
 def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input_range) -> Tensor:
     """Projected gradient ascent of the cross-entropy in the L2 ball of radius `eps` around x.
 
@@ -86,11 +86,13 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input
         norm = delta.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
         return delta * (eps / norm).clamp_max(1)
 
+    x, y = ordinary(x), ordinary(y)
     delta = torch.randn_like(x)
     delta = project(delta * 1e6) * torch.rand(len(x), 1, 1, 1, device=x.device)
     for _ in range(steps):
         delta.requires_grad_(True)
-        loss = F.cross_entropy(model(x + delta), y, reduction="sum")
+        logits = answer(model, x + delta)
+        loss = F.cross_entropy(logits, y.to(logits.device), reduction="sum")
         (g,) = torch.autograd.grad(loss, delta)
         g = g / g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
         delta = project(delta.detach() + 2.5 * eps / steps * g)
@@ -99,20 +101,33 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: int = 20) -> float:
-    """Share of images read as y, in eval mode; with `eps`, after an L2 PGD attack."""
-    if len(x) != len(y) or not len(x):
-        raise ValueError(f"{len(x)} images and {len(y)} labels: as many of both, at least one.")
+    """Share of images read as y, in eval mode; with `eps`, after an L2 PGD attack.
+
+    Args:
+        model: a network from (B,C,H,W) to logits (B,K); left as it was.
+        x: images (N,C,H,W), as a tensor or an array.
+        y: labels (N,) from 0 to K−1.
+        eps: radius of the attack, in units of the input range; 0 for none.
+        steps: how many steps an attack takes.
+
+    Raises:
+        ValueError: there are no images, or images, labels and model do not fit.
+    """
+    model, x = unwrapped(model), as_images(x)
+    if not len(x):
+        raise ValueError(f"0 images and {len(y)} labels: as many of both, at least one.")
+    bounds = (float(x.min()), float(x.max()))
+    check_images(x, x.shape[1:], bounds)
+    y = check_labels(y, len(x), probe_logits(model, x.shape[1:], bounds).shape[1])
     hits, device = 0, device_of(model)
     with frozen(model):
         for xb, yb in zip(x.split(256), y.split(256), strict=True):
             xb, yb = xb.to(device), yb.to(device)
             if eps:
-                with torch.random.fork_rng():
-                    torch.manual_seed(0)
-                    bounds = (float(x.min()), float(x.max()))
+                with learning(0, device):
                     xb = pgd(model, xb, yb, eps=eps, steps=steps, input_range=bounds)
             with torch.no_grad():
-                hits += (model(xb).argmax(1) == yb).sum().item()
+                hits += (answer(model, xb).argmax(1) == yb).sum().item()
     return hits / len(x)
 
 
@@ -120,37 +135,78 @@ def fit(
     model: nn.Module, data: ImageData, *, config: FitConfig | None = None, seed: int = 0,
     checkpoint: str | Path | None = None, progress: bool = True,
 ) -> dict[str, list[float]]:  # fmt: skip
-    """Train `model` in place on `data`; returns the history {loss, accuracy} per epoch.
+    """Train `model` itself, in place, on `data`; returns the history {loss, accuracy} per epoch.
 
-    SGD with Nesterov momentum under a one-cycle learning rate; with `config.eps` every batch is
-    replaced by its PGD attack (adversarial training, Madry et al. 2018). With `checkpoint` the
-    state is written after every epoch, and an interrupted run goes on from there. The model
-    comes back in eval mode and carries `input_range`, that of the data.
+    No copy is made: the model's weights change, it comes back in eval mode, and gets an attribute
+    `input_range`, that of the data, unless it has one. SGD with Nesterov momentum under a
+    one-cycle learning rate; with `config.eps` every batch is replaced by its PGD attack
+    (adversarial training, Madry et al. 2018).
 
-    Raises FloatingPointError where the loss is no longer finite, ValueError where images or
-    labels do not fit the model.
+    Args:
+        model: a network from (B,C,H,W) to logits (B,K). Of a compiled one, or of `DataParallel`,
+            the network inside is trained.
+        data: its training images, with labels from 0 to K−1.
+        config: how it is trained.
+        seed: of the order of the images, their augmentation, attacks and dropout.
+        checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
+        progress: whether a bar is shown.
+
+    Raises:
+        ValueError: images or labels do not fit the model, or the model cannot be trained or saved;
+            all before the first step.
+        FloatingPointError: the loss is no longer finite.
+        Interrupted: on Ctrl-C; the model, also in `.inversion`, keeps what it has learned.
     """
-    config = config or FitConfig()
-    _check(model, data)
-    model.input_range = tuple(data.input_range)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return _Run(model, data, config, seed, checkpoint).train(progress)
+    config, data, network = config or FitConfig(), check_data(data), unwrapped(model)
+    _check(network, data)
+    try:
+        with learning(seed, device_of(network)):
+            run = _Run(network, data, config, seed, checkpoint)
+            if not hasattr(network, "input_range"):
+                network.input_range = data.input_range
+            return run.train(progress)
+    finally:
+        model.eval()
 
 
 def _check(model: nn.Module, data: ImageData) -> None:
     x, y = data.x_train, data.y_train
-    if len(x) != len(y) or len(x) < 2:
+    if len(x) < 2:
         raise ValueError(f"{len(x)} images and {len(y)} labels: as many of both, at least two.")
     check_images(x, x.shape[1:], data.input_range)
-    K = probe_logits(model, x.shape[1:]).shape[1]
-    if int(y.max()) >= K or int(y.min()) < 0:
-        raise ValueError(
-            f"The labels reach from {int(y.min())} to {int(y.max())}, the model has K={K} logits: "
-            "0 to K-1 are needed."
-        )
+    takes = getattr(model, "input_range", data.input_range)
+    if tuple(map(float, takes)) != data.input_range:
+        raise ValueError(f"The model takes images in {tuple(takes)}, its attribute input_range; "
+                         f"the data lie in {data.input_range}. Rescale them, or set "
+                         f"model.input_range = {data.input_range}.")  # fmt: skip
+    check_trainable(model)
+    check_labels(y, len(x), probe_logits(model, x.shape[1:], data.input_range).shape[1])
+
+
+def check_trainable(model: nn.Module) -> None:
+    """Raise a ValueError, before the first step, where no weight of the model could change."""
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("Every parameter is frozen: call model.requires_grad_(True) first.")
+    if any(p.is_inference() for p in model.parameters()):
+        raise ValueError("The model was made in torch.inference_mode(), where weights cannot be "
+                         "trained: make it outside, or copy.deepcopy(model) there.")  # fmt: skip
+
+
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
+    """One step down the gradient of a loss, which must carry one to the model's weights."""
+    if not loss.requires_grad:
+        raise ValueError(f"The logits of this {type(model).__name__} carry no gradient to its "
+                         "weights. Leave no_grad, detach, argmax and NumPy out of its forward "
+                         "pass.")  # fmt: skip
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
+def known_by(data: ImageData) -> dict:
+    """What tells one training set from another, for the identity of a checkpoint."""
+    pixels = fingerprint({"x": data.x_train, "y": data.y_train})
+    return {"data": data.name, "pixels and labels": pixels, "input_range": list(data.input_range)}
 
 
 class _Run:
@@ -161,28 +217,33 @@ class _Run:
         self.optimiser = torch.optim.SGD(
             model.parameters(), config.lr, 0.9, weight_decay=config.weight_decay, nesterov=True
         )
-        self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.identity = {"config": asdict(config), "seed": seed, "data": data.name}
+        identity = {"config": asdict(config), "seed": seed}
+        identity |= known_by(data) if checkpoint else {}
+        self.checkpoint = Checkpoint(checkpoint, identity, {"model": model},
+                                     {"momentum": self.optimiser})  # fmt: skip
         self.epoch, self.history = 0, {"loss": [], "accuracy": []}
         # A last batch of one image is left out: batch normalisation needs two.
         self.images = len(data.x_train) - (len(data.x_train) % config.batch_size == 1)
 
     def train(self, progress: bool) -> dict[str, list[float]]:
-        if self.checkpoint and self.checkpoint.exists():
-            self._restore()
+        if kept := self.checkpoint.restore():
+            self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
         steps = math.ceil(self.images / self.config.batch_size)
         total = steps * self.config.epochs
         bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch",
                    mininterval=0.5)  # fmt: skip
-        with bar:
-            while self.epoch < self.config.epochs:
-                loss, hits = self._epoch(total, steps, bar)
-                self.history["loss"].append(loss)
-                self.history["accuracy"].append(hits)
-                self.epoch += 1
-                if self.checkpoint:
-                    self._save()
-        self.model.eval()
+        try:
+            with bar:
+                while self.epoch < self.config.epochs:
+                    loss, hits = self._epoch(total, steps, bar)
+                    self.history["loss"].append(loss)
+                    self.history["accuracy"].append(hits)
+                    self.epoch += 1
+                    self.checkpoint.save(epoch=self.epoch, history=self.history)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(self.model, f"Stopped after {self.epoch} of {self.config.epochs} "
+                              f"epochs{self.checkpoint.kept}; the model keeps what it has "
+                              "learned.") from stop  # fmt: skip
         return self.history
 
     def _epoch(self, total: int, steps: int, bar) -> tuple[float, float]:
@@ -194,23 +255,16 @@ class _Run:
         for i, batch in enumerate(order.split(config.batch_size)):
             for group in self.optimiser.param_groups:
                 group["lr"] = config.lr * one_cycle((self.epoch * steps + i) / total)
-            x = augment(data.x_train[batch].to(device), config)
             y = data.y_train[batch].to(device)
-            if config.eps:
-                self.model.eval()
-                x = pgd(self.model, x, y, eps=config.eps, steps=config.attack_steps,
-                        input_range=data.input_range)  # fmt: skip
-                self.model.train()
+            x = self._attacked(augment(data.x_train[batch].to(device), config), y)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
-                logits = self.model(x)
+                logits = answer(self.model, x)
             loss = F.cross_entropy(logits.float(), y)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"The loss is {loss.item()} in epoch {self.epoch}: lower lr={config.lr}."
                 )
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
+            descend(loss, self.optimiser, self.model)
             losses += loss.item() * len(batch)
             hits += (logits.argmax(1) == y).sum().item()
             bar.update()
@@ -218,45 +272,15 @@ class _Run:
                 bar.set_postfix(epoch=self.epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
         return losses / len(order), hits / len(order)
 
-    def _save(self) -> None:
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= momentum(self.model, self.optimiser)
-        tensors |= random_state(device_of(self.model))
-        write_tensors(self.checkpoint, tensors, epoch=self.epoch, history=self.history,
-                      identity=self.identity)  # fmt: skip
-
-    def _restore(self) -> None:
-        tensors, meta = read_tensors(self.checkpoint)
-        if meta.get("identity") != self.identity:
-            raise ValueError(
-                f"{self.checkpoint} belongs to another run ({meta.get('identity')}); remove it or "
-                "name another checkpoint."
-            )
-        try:
-            self.model.load_state_dict(split(tensors, "model"))
-        except RuntimeError as error:
-            raise ValueError(
-                f"{self.checkpoint} holds another network than this {type(self.model).__name__}; "
-                "remove it or name another checkpoint."
-            ) from error
-        set_momentum(self.model, self.optimiser, tensors)
-        self.epoch, self.history = meta["epoch"], meta["history"]
-        set_random_state(tensors, device_of(self.model))
-
-
-def momentum(model: nn.Module, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
-    """The momentum of each parameter that has one, as tensors to keep."""
-    state = optimiser.state  # a frozen parameter has none
-    return {f"momentum.{i}": state[p]["momentum_buffer"]
-            for i, p in enumerate(model.parameters()) if p in state}  # fmt: skip
-
-
-def set_momentum(model: nn.Module, optimiser: torch.optim.SGD, tensors: dict) -> None:
-    """Go on with what `momentum` kept, among other tensors."""
-    parameters = list(model.parameters())
-    for i, t in split(tensors, "momentum").items():
-        p = parameters[int(i)]
-        optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(t)
+    def _attacked(self, x: Tensor, y: Tensor) -> Tensor:
+        config = self.config
+        if not config.eps:
+            return x
+        self.model.eval()
+        x = pgd(self.model, x, y, eps=config.eps, steps=config.attack_steps,
+                input_range=self.data.input_range)  # fmt: skip
+        self.model.train()
+        return x
 
 
 def one_cycle(t: float, warm: float = 0.2) -> float:

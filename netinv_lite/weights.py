@@ -161,8 +161,9 @@ def plain(tensors: dict[str, Any]) -> dict[str, Any]:
             others[name] = _as_json(value)
         except TypeError as error:
             raise ValueError(
-                f"The entry {name!r} of the state dict holds a {error}, which cannot be saved without "
-                "a pickle. Let get_extra_state return a tensor, or numbers, text, lists and dicts."
+                f"The entry {name!r} of the state dict holds a {error}, which cannot be saved "
+                "without a pickle. Let get_extra_state return a tensor, or numbers, text, lists "
+                "and dicts."
             ) from error
     return others
 

@@ -50,7 +50,9 @@ def test_every_pair_is_there_and_every_training_is_one_pack():
 def test_images_take_the_shape_and_range_of_the_set(tiny):
     for which in detection.OUTSIDE:
         for shape in ((1, 28, 28), (3, 32, 32)):
-            x = detection.images_of(which, replace(tiny, x_train=torch.zeros(2, *shape)), 0)
+            x, y = torch.zeros(2, *shape), tiny.y_train[:2]
+            like = replace(tiny, x_train=x, y_train=y, x_test=x, y_test=y)
+            x = detection.images_of(which, like, 0)
             assert x.shape == (60, *shape), which
             assert -1 <= x.min() < -0.3 and 0.3 < x.max() <= 1, "the whole range is used"
     grey = detection.as_seen_by(torch.tensor([[1.0, -1.0, -1.0]]).view(1, 3, 1, 1), (1, 1, 1))

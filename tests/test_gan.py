@@ -106,7 +106,8 @@ def test_its_generator_is_inverted_like_any_network():
 
 def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     digits = nil.load_data("digits")
-    small = replace(digits, x_train=digits.x_train[:64], x_test=digits.x_test[:40])
+    small = replace(digits, x_train=digits.x_train[:64], y_train=digits.y_train[:64],
+                    x_test=digits.x_test[:40], y_test=digits.y_test[:40])  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipped_gan, "load_data", lambda name: small)
     monkeypatch.setitem(shipped_gan.RECIPES, "digits", ({}, replace(QUICK, epochs=1)))

@@ -159,7 +159,7 @@ def test_accuracy_leaves_the_network_as_it_was(eps):
     value = accuracy(model, DATA.x_test, DATA.y_test, eps=eps, steps=2)
     assert 0 <= value <= 1
     assert_same(before, snapshot(model))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"does not accept images of shape \(1, 8, 1\)"):
         accuracy(model, DATA.x_test[..., :1], DATA.y_test)
     assert_same(before, snapshot(model))
 
@@ -220,22 +220,26 @@ def replaced(**fields):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("fields", "message"),
     [
-        (replaced(y_train=DATA.y_train + 1), r"reach from 1 to 3, the model has K=3 .*0 to K-1"),
-        (replaced(y_train=DATA.y_train - 1), r"reach from -1 to 1"),
-        (replaced(y_train=DATA.y_train[:-1]), "48 images and 47 labels"),
-        (replaced(x_train=DATA.x_train[:0], y_train=DATA.y_train[:0]), "0 images and 0 labels"),
-        (replaced(x_train=DATA.x_train / 0), "NaN or infinity"),
-        (replaced(x_train=DATA.x_train * 127.5), "outside the input range .*rescale"),
-        (replaced(x_train=DATA.x_train.expand(-1, 3, -1, -1)), r"images of shape \(3, 8, 8\)"),
+        (dict(y_train=DATA.y_train + 1), r"reach from 1 to 3; 3 classes .*Take labels - 1"),
+        (dict(y_train=DATA.y_train - 1), r"reach from -1 to 1"),
+        (dict(y_train=DATA.y_train[:-1]), "48 images and 47 labels"),
+        (dict(x_train=DATA.x_train[:0], y_train=DATA.y_train[:0]), "0 images and 0 labels"),
+        (dict(x_train=DATA.x_train / 0), "NaN or infinity"),
+        (dict(x_train=DATA.x_train * 127.5), "outside the input range .*rescale"),
+        (dict(x_train=DATA.x_train.expand(-1, 3, -1, -1), x_test=DATA.x_test[:0],
+              y_test=DATA.y_test[:0]),
+         r"images of shape \(3, 8, 8\)"),
+        (dict(y_train=DATA.y_train + 1, classes=tuple("abcd")),
+         r"reach from 1 to 3; 3 classes"),
     ],
-)
-def test_data_that_do_not_fit_are_refused_before_the_first_step(data, message):
+)  # fmt: skip
+def test_data_that_do_not_fit_are_refused_before_the_first_step(fields, message):
     model = cnn()
     before = snapshot(model)
     with pytest.raises(ValueError, match=message):
-        run(model, data=data)
+        run(model, data=replaced(**fields))
     assert_same(before, snapshot(model))
 
 

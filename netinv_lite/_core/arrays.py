@@ -42,6 +42,11 @@ def _said(values) -> str:
     return f"{type(values).__name__}{f' of {dtype}' if dtype is not None else ''}"
 
 
+def ordinary(x: Tensor) -> Tensor:
+    """x, or a copy of it where it was made in inference mode: such takes part in no gradient."""
+    return x.clone() if x.is_inference() else x
+
+
 def as_images(x, what: str = "Images") -> Tensor:
     """x as images (N,C,H,W) float32 on the CPU; the values stay as they are.
 
@@ -49,7 +54,7 @@ def as_images(x, what: str = "Images") -> Tensor:
         ValueError: x is no tensor or array of numbers, or has another shape.
     """
     x = as_tensor(x, what)
-    if x.ndim != 4 or x.is_complex() or not x[0:1].numel() and len(x):
+    if x.ndim != 4 or x.is_complex() or (not x[0:1].numel() and len(x)):
         hint = " A channel is missing: x[:, None]." if x.ndim == 3 else ""
         raise ValueError(f"{what} of shape (N,C,H,W) are expected, not {tuple(x.shape)} of "
                          f"{x.dtype}.{hint}")  # fmt: skip

@@ -17,11 +17,13 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
     low-rank weights, say); what is then not equal to the last bit is set right.
     """
     modes = [(m, m.training) for m in model.modules()]
-    grads = [(p, p.requires_grad) for p in model.parameters()]
+    # Not of what was made in inference mode: its flag can be cleared, and never set again.
+    grads = [(p, p.requires_grad) for p in model.parameters() if not p.is_inference()]
     kept = [(slots, name, t, t.detach().clone()) for slots, name, t in _slots(model)]
     try:
         model.eval()
-        model.requires_grad_(False)
+        for parameter, _ in grads:
+            parameter.requires_grad_(False)
         yield model
     finally:
         for module, mode in modes:  # from the outside in
