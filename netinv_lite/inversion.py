@@ -293,8 +293,10 @@ def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer
     generator, B = inversion.generator.train(), inversion.config.batch_size
     condition = inversion.conditioning.draw(B).to(inversion.device)  # v, y (B, K)
     z = torch.randn(B, inversion.config.latent_dim).to(inversion.device)  # (B, Z)
-    x = generator(z, condition)  # (B, C, H, W)
-    logits, f = classifier(x)  # (B, K), (B, D)
+    with torch.autocast(z.device.type, torch.bfloat16, enabled=inversion.config.bfloat16):
+        x = generator(z, condition)  # (B, C, H, W)
+        logits, f = classifier(x)  # (B, K), (B, D)
+    x, logits, f = x.to(z), logits.to(z), f.to(z)  # 16 bits do for layers, not for losses
     row = scored(inversion, condition, x, logits, f, classifier.distances)
     optimiser.zero_grad(set_to_none=True)
     row["total"].backward()

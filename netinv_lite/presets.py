@@ -27,6 +27,7 @@ class InversionConfig:
             and nearer to a soft target.
         deformation: bends every image at random; .15 by a seventh of half its side, typically.
         shading: dims the channels of every image, each by up to that share.
+        bfloat16: compute in 16 bits what bears it: faster where the processor knows them.
     """
 
     steps: int = 400
@@ -40,6 +41,7 @@ class InversionConfig:
     modulation: float = 20.0
     deformation: float = 0.0
     shading: float = 0.0
+    bfloat16: bool = False
 
     def __post_init__(self):
         check_whole(self, steps=1, batch_size=2, latent_dim=1, width=2)

@@ -473,3 +473,15 @@ def test_soft_targets_have_no_class_to_choose_by():
     halves = nil.SoftTargets(K, torch.tensor([[0.5, 0.5, 0.0, 0.0]]))
     with pytest.raises(ValueError, match="no class to choose by"):
         invert(tiny_cnn(), QUICK, conditioning=halves).sample(2, choose_from=2)
+
+
+@pytest.mark.parametrize("preset", ["paper", "typical"])
+def test_sixteen_bits_are_asked_for_and_come_near(preset):
+    whole, half = (
+        invert(preset=preset, config=replace(QUICK, latent_dim=64, bfloat16=sixteen))
+        for sixteen in (False, True)
+    )
+    assert half.history["total"] != whole.history["total"]
+    assert half.history["total"] == pytest.approx(whole.history["total"], rel=0.05, abs=0.05)
+    assert half.sample(2)[0].dtype == torch.float32
+    assert next(half.generator.parameters()).dtype == torch.float32
