@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from . import metrics
+from ._core.device import unwrapped
 from .conditioning import Condition, check_simplex
 from .look import labels_of, listed, names_of, percent
 
@@ -65,8 +66,15 @@ def mixture(target, names: list[str]) -> str:
     return "\n".join(f"{percent(target[k])} {names[k]}" for k in order if target[k] >= 0.005)
 
 
-def readings(model: nn.Module, images: Tensor, asked: Asked) -> np.ndarray:
-    """(N,) strings: "" where the model reads what was asked, else the name of what it reads."""
+def readings(model: nn.Module, images: Tensor, asked: Asked, input_range) -> np.ndarray:
+    """(N,) strings: "" where the model reads what was asked, else the name of what it reads.
+
+    A model that takes another range than that of the images sees them in its own.
+    """
+    low, high = input_range
+    own_low, own_high = getattr(unwrapped(model), "input_range", None) or input_range
+    if (own_low, own_high) != (low, high):
+        images = own_low + (images - low) * ((own_high - own_low) / (high - low))
     logits = metrics.logits(model, images).cpu()
     read, met = logits.argmax(1), asked.met_by(logits).tolist()
     names = names_of(asked.names if int(read.max()) < len(asked.names) else None, read)

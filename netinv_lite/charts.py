@@ -30,8 +30,12 @@ from .look import (
 def losses(history: dict[str, list[float]]) -> Figure:
     """How a run went: one small panel a loss term, the accuracy first, each with its last value.
 
-    history: name -> one number a step, equally long; "accuracy" is a share, "step" (if there) the
-    horizontal axis. Raises ValueError for an empty history or unequal lengths.
+    Args:
+        history: name -> one number a step, equally long; "accuracy" is a share, "step" (if there)
+            the horizontal axis.
+
+    Raises:
+        ValueError: an empty history or unequal lengths.
     """
     series = {name: np.asarray(values, dtype=float) for name, values in history.items()}
     steps = series.pop("step", None)
@@ -132,9 +136,17 @@ def embedding(
 ) -> Figure:
     """Features in the plane, a colour and a name for each class; real ones: crosses, grey names.
 
-    features (N,D), labels (N,); real (M,D), real_labels (M,). method "pca" (axes and shares of
-    variance are those of all points together) or "tsne" (seed 0: near is alike, far says nothing).
-    Raises ValueError for another method, real without labels, or unequal lengths.
+    Args:
+        features: (N,D), or images (N,C,H,W).
+        labels: (N,) int64.
+        real: (M,D), drawn beside them.
+        real_labels: (M,) int64.
+        method: "pca" (axes and shares of variance are those of all points together) or "tsne"
+            (seed 0: near is alike, far says nothing).
+        classes: names.
+
+    Raises:
+        ValueError: another method, real without labels, or unequal lengths.
     """
     k = labels_of(labels, features)
     if (real is None) != (real_labels is None):
@@ -207,8 +219,16 @@ def _name_classes(ax, points: np.ndarray, k: Tensor, names: list[str], **font) -
 def curve(x, ys: dict, *, xlabel: str = "", ylabel: str = "", title=None, log: str = "") -> Figure:
     """Lines with their names at their ends; several runs become a mean and their whole range.
 
-    x (n,); ys: name -> (n,) or (runs, n); log: "x", "y" or "xy" for logarithmic axes.
-    Raises ValueError for no line or lengths that differ from x.
+    Args:
+        x: (n,).
+        ys: name -> (n,) or (runs, n).
+        xlabel: what x is.
+        ylabel: what the lines are.
+        title: a line above.
+        log: "x", "y" or "xy" for logarithmic axes.
+
+    Raises:
+        ValueError: no line, or lengths that differ from x.
     """
     x = np.asarray(x, dtype=float)
     ys = {name: np.atleast_2d(np.asarray(y, dtype=float)) for name, y in ys.items()}

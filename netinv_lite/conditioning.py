@@ -18,8 +18,10 @@ from ._core.validation import check_name, check_positive
 class Condition:
     """What a batch of images is asked to be.
 
-    v (B,K): the vector, rows on the simplex, the P of the KL divergence.
-    y (B,K): what cross-entropy and margin ask for: the one-hot of k, or v where the caller set it.
+    Args:
+        v: (B,K), the vector, rows on the simplex, the P of the KL divergence.
+        y: (B,K), what cross-entropy and margin ask for: the one-hot of k, or v where the caller
+            set it.
     """
 
     v: Tensor
@@ -66,10 +68,21 @@ def balanced_classes(n: int, num_classes: int, *, random: Random | None = None) 
 def simplex_vectors(
     k: Tensor, num_classes: int, scale: float, *, random: Random | None = None
 ) -> Tensor:
-    """v = softmax(s·N(0, I_K)) given that argmax v = k; k (B,) -> (B,K).
+    """v = softmax(s·N(0, I_K)) given that argmax v = k.
 
     The law of v is the same for every order of the classes, so the largest entry may change
-    places with entry k. Source: Suhail & Sethi, section 2.
+    places with entry k.
+
+    Args:
+        k: (B,) classes.
+        num_classes: K.
+        scale: s; the larger, the nearer is v to the one-hot of k.
+        random: what draws them.
+
+    Returns:
+        v (B,K).
+
+    Source: Suhail & Sethi, section 2.
     """
     n = torch.randn(len(k), num_classes, generator=random).to(k.device)
     rows, top = torch.arange(len(k), device=k.device), n.argmax(1)
@@ -80,10 +93,16 @@ def simplex_vectors(
 
 
 def hot_matrix(r: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-    """M = max(r 1ᵀ, 1 rᵀ): row k and column k are 1, the rest 0; r (B,K) -> (B,1,g,h).
+    """M = max(r 1ᵀ, 1 rᵀ): row k and column k are 1, the rest 0.
 
-    r is the one-hot of k (or any rows in [0, 1]); a `grid` other than K×K stretches r to it, so
-    the cost is O(g·h), whatever K. Source: Suhail & Sethi, section 2.
+    Args:
+        r: (B,K), the one-hot of k, or any rows in [0, 1].
+        grid: (g,h), by default K×K; r is stretched to it, so the cost is O(g·h), whatever K.
+
+    Returns:
+        M (B,1,g,h).
+
+    Source: Suhail & Sethi, section 2.
     """
     g, h = grid or (r.shape[1], r.shape[1])
     rows, columns = _stretch(r, g), _stretch(r, h)
@@ -171,7 +190,14 @@ class VectorMatrix(Vector):
 class SoftTargets(Label):
     """The caller's own rows of the simplex, for example half a 3 and half an 8.
 
-    targets (T,K); a batch holds each row equally often, and v = y = the row.
+    A batch holds each row equally often, and v = y = the row.
+
+    Args:
+        num_classes: K.
+        targets: (T,K), rows that are not negative and sum to 1.
+
+    Raises:
+        ValueError: another shape, or a row off the simplex.
     """
 
     num_classes: int

@@ -59,7 +59,8 @@ def image_grid(
         classes: names, in place of the networks' own.
         title: a line above.
         input_range: (low, high) of the pixels; by default what the networks take, else (0, 1), or
-            (-1, 1) where some pixels are negative.
+            (-1, 1) where some pixels are negative. A network that says it takes another is shown
+            the images in its own.
 
     Raises:
         ValueError: another shape, range or number of labels.
@@ -69,11 +70,11 @@ def image_grid(
     if labels is None and readers:
         raise ValueError("Without labels there is nothing that a network could agree with.")
     models = list(readers.values())
-    pixels = _pixels([images], models, input_range)
+    pixels, span = _pixels([images], models, input_range)
     asked = None if labels is None else Asked.of(labels, images, classes, models)
     tags, lines = None, []
     for who, model in readers.items():  # the judge, where there is one, has the last word
-        tags = readings(model, images, asked)
+        tags = readings(model, images, asked, span)
         n, N = int((tags == "").sum()), len(images)
         lines.append(f"The {who} reads {n:,} of {N:,} as asked, {percent(n / N)}.")
     H, W = pixels.shape[1:3]
@@ -101,7 +102,7 @@ def gallery(
         judge: an independent network, whose marks the tiles then bear.
         classes: numbers of the classes to draw (by default all, or 20 of more), or of the soft
             targets.
-        title: by default the name of the network.
+        title: by default the name of the network, and how many of the classes are drawn.
         seed: of the images.
         choose_from: as in `Inversion.sample`.
 
@@ -117,7 +118,10 @@ def gallery(
     if soft:
         labels = scheme.targets[classes].repeat_interleave(per_class, 0)  # (n·per_class, K)
     name = getattr(network, "record", {}).get("data", type(network).__name__)
-    title = title or f"{name}, inverted"
+    some = (
+        "" if len(classes) == n else f": {len(classes)} of {n} {'targets' if soft else 'classes'}"
+    )
+    title = title or f"{name}, inverted{some}"
     return image_grid(images, labels, classifier=network, judge=judge, title=title,
                       input_range=inversion.input_range)  # fmt: skip
 
@@ -140,10 +144,10 @@ def compare(
     """
     if not 1 <= len(groups) <= 6:
         raise ValueError(f"One to six groups can be compared, not {len(groups)}.")
-    pixels = _pixels(list(groups.values()), [judge], input_range)
+    pixels, span = _pixels(list(groups.values()), [judge], input_range)
     for images in groups.values():
         asked = Asked.of(labels, images, classes, [judge])
-    tags = np.concatenate([readings(judge, x, asked) for x in groups.values()])
+    tags = np.concatenate([readings(judge, x, asked, span) for x in groups.values()])
     N = len(asked.row)
     block, shown = placed(asked.row, N, {1: 8, 2: 5, 3: 3, 4: 2}.get(len(groups), 1))
     rows, n = [asked.rows[i] for i in shown], block.shape[1]
@@ -187,12 +191,12 @@ def generators(
         asked = Asked.of(labels, x, classes, models)
     shown = list(images)[:COLUMNS]
     G, N = len(shown), len(asked.row)
-    pixels = _pixels(shown, models, input_range)
+    pixels, span = _pixels(shown, models, input_range)
     first, present = placed(asked.row, N, 1)
     cells = np.concatenate([first + g * N for g in range(G)], axis=1)
     tags, lines = None, []
     if judge is not None:
-        tags = np.concatenate([readings(judge, x, asked) for x in shown])
+        tags = np.concatenate([readings(judge, x, asked, span) for x in shown])
         share = (tags == "").reshape(G, -1).mean(1)
         low, high = percent(share.min()), percent(share.max())
         each = low if low == high else f"{low} to {high}"
@@ -229,8 +233,8 @@ def save(fig: Figure, path: str | Path) -> Path:
     return write_atomically(path, lambda partial: partial.write_bytes(png(fig)))
 
 
-def _pixels(groups: list[Tensor], models, input_range) -> np.ndarray:
-    """Images (N,C,H,W) of one shape, checked, as tiles (N,H',W',3), one group after the other."""
+def _pixels(groups: list[Tensor], models, input_range) -> tuple[np.ndarray, tuple[float, float]]:
+    """Images (N,C,H,W) of one shape as tiles (N,H',W',3), group after group, and their range."""
     for images in groups:
         if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
@@ -240,4 +244,5 @@ def _pixels(groups: list[Tensor], models, input_range) -> np.ndarray:
                              f"{tuple(images.shape)}.")  # fmt: skip
     every = torch.cat([x.detach().flatten().cpu() for x in groups])
     span = range_of(every, *models, given=input_range)
-    return np.concatenate([to_rgb(check_images(x, x.shape[1:], span), span) for x in groups])
+    groups = [check_images(x, x.shape[1:], span) for x in groups]
+    return np.concatenate([to_rgb(x, span) for x in groups]), span

@@ -10,9 +10,12 @@ from collections.abc import Callable
 def attempt(test: Callable, function: Callable) -> None:
     """Print `Solved: <what the test shows>` or `Not yet: <what to look at>`; never a traceback.
 
-    `test` takes the function of the reader and asserts what it must do; the first line of its
-    docstring says what a passed test shows, the messages of its asserts what may be missing.
     KeyboardInterrupt is let through, so that an endless attempt can be stopped.
+
+    Args:
+        test: takes the function of the reader and asserts what it must do; the first line of its
+            docstring says what a passed test shows, the messages of its asserts what is missing.
+        function: the reader's.
     """
     name, results = getattr(function, "__name__", repr(function)), []
 

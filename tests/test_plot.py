@@ -367,6 +367,22 @@ def test_the_range_and_the_names_are_those_of_the_network_inside_a_wrapper(wrap)
     assert 0.24 < np.median(inside) < 0.26
 
 
+def test_a_judge_of_another_range_sees_the_images_in_its_own():
+    class Bright(Reader):  # reads the class of the one pixel in the upper half of its range
+        def forward(self, x):
+            return super().forward((x > 0).to(x.dtype))
+
+    judge = Bright(input_range=(-1, 1))
+    assert "24 of 40" in plot.image_grid(x10, k10, judge=judge).alt
+    assert "24 of 40" in plot.image_grid(UNIT, k10, judge=judge, input_range=(0, 1)).alt
+    assert "24 of 40" in plot.image_grid(8 * UNIT, k10, judge=judge, input_range=(0, 8)).alt
+    told = plot.compare({"a": UNIT}, k10, judge=judge, input_range=(0, 1)).alt
+    assert (
+        "a, 60 %" in told
+        and "60 %" in plot.generators([UNIT], k10, judge=judge, input_range=(0, 1)).alt
+    )
+
+
 def test_one_function_knows_the_range():
     unit, both = torch.tensor([0.0, 1.0]), torch.tensor([-0.5, 1.0])
     far, slack = torch.tensor([0.0, 255.0]), torch.tensor([-1e-4, 1.0001])
@@ -460,6 +476,7 @@ def test_a_hundred_classes_are_sampled_only_where_they_are_drawn():
 
     fig = plot.gallery(Sampler(), 2)
     assert len(drawn) == 20 and drawn[0] == 0 and drawn[-1] == 99 and "40 of 40" in fig.alt
+    assert fig.alt.startswith("Reader, inverted: 20 of 100 classes.")
 
 
 def test_soft_targets_are_rows_that_say_what_was_asked():
