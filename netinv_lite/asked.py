@@ -55,7 +55,7 @@ class Asked:
 
     def told(self, rows: list[str]) -> str:
         what = "being the classes" if self.targets is None else "asking for"
-        return f"the rows {what} {listed(rows)}".replace("\n", " and ")
+        return f"{what} {listed(rows)}".replace("\n", " and ")
 
 
 def mixture(target, names: list[str]) -> str:
@@ -63,7 +63,8 @@ def mixture(target, names: list[str]) -> str:
     order = sorted(range(len(target)), key=lambda k: -target[k])[:3]
     if target[order[0]] >= 0.995:
         return names[order[0]]
-    return "\n".join(f"{percent(target[k])} {names[k]}" for k in order if target[k] >= 0.005)
+    order = [k for k in order if target[k] >= 0.005] or order
+    return "\n".join(f"{percent(target[k])} {names[k]}" for k in order)
 
 
 def readings(model: nn.Module, images: Tensor, asked: Asked, input_range) -> np.ndarray:

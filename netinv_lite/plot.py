@@ -85,7 +85,7 @@ def image_grid(
     notes = explained(images) + left_out(row, cells, len(images), judged=bool(readers))
     art = Gallery(pixels, cells, rows, tags, title, lines=lines, notes=notes)
     art.reader = (list(readers) or ["judge"])[-1]
-    what = f"{cells.shape[1]} images a row, {asked.told(rows)}." if rows else (
+    what = f"{cells.shape[1]} images a row, the rows {asked.told(rows)}." if rows else (
         f"{len(images):,} images, {cells.shape[1]} a row.")  # fmt: skip
     return told(art.draw(), title and f"{title}.", what, *lines, *notes)
 
@@ -161,7 +161,7 @@ def compare(
     cells = np.concatenate(parts, axis=1)[:, :-1]
     art = Gallery(pixels, cells, rows, tags, heads=heads, feet=feet, lines=lines, notes=notes)
     said = "; ".join(f"{name}, {share}" for name, share in zip(groups, shares, strict=True))
-    what = f"{len(groups)} galleries side by side, {asked.told(rows)}."
+    what = f"{len(groups)} galleries side by side, the rows {asked.told(rows)}."
     return told(art.draw(), what, f"The judge reads as asked: {said}.", *notes)
 
 
@@ -204,7 +204,8 @@ def generators(
     rows, heads = [asked.rows[i] for i in present], [(g, 1, str(g + 1)) for g in range(G)]
     cut = [f"Drawn: {G} of {len(images)} generators."] if len(images) > G else []
     notes = explained(shown[0]) + cut
-    what = f"{len(rows)} rows, {asked.told(rows)}, by {G} columns, a generator each."
+    said = asked.told(rows).removeprefix("being ")
+    what = f"{len(rows)} rows, {said}, by {G} columns, a generator each."
     art = Gallery(pixels, cells, rows, tags, "Generator", heads, lines=lines, notes=notes)
     return told(art.draw(), what, *lines, *notes)
 
