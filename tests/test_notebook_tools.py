@@ -13,6 +13,7 @@ from PIL import Image
 
 import check
 import execute
+import fresh_machine
 from throwaway import chapter, code, picture, save, stored_chapter, stream
 
 
@@ -208,5 +209,5 @@ socket.getaddrinfo(None, 80)
 
 
 def test_only_this_machine_can_be_reached():
-    env = {**os.environ, "PYTHONPATH": str(execute.NO_NETWORK)}
+    env = {**os.environ, "PYTHONPATH": str(fresh_machine.NO_NETWORK)}
     subprocess.run([sys.executable, "-c", REACH_OUT], env=env, check=True)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import check
+import check_exercises
 import execute
 from throwaway import code, picture, save, stored_chapter, stream
 
@@ -83,6 +84,14 @@ def forget_cost(notebook):
     del notebook.metadata["netinv"]
 
 
+def forget_files(notebook):
+    del notebook.metadata.netinv["files"]
+
+
+def lose_file(notebook):
+    notebook.metadata.netinv.files = ["weights/*.json", "weights/gone.safetensors"]
+
+
 def slow(notebook):
     notebook.metadata.netinv.cost.update(seconds=999.0, cpu_seconds=999.0)
     execute.fill_cost(notebook, dict(notebook.metadata.netinv.cost))
@@ -108,6 +117,8 @@ BREAKS = {
     "not run": (lambda n: cells(n)[2].update(execution_count=None), "execution counts"),
     "out of order": (lambda n: cells(n)[2].update(execution_count=9), "execution counts"),
     "edited": (set_source(2, 'print("the sum is", 2)'), "not the code that gave its outputs"),
+    "no files": (forget_files, "no record of the files it opens"),
+    "a file is gone": (lose_file, "no longer under data/: weights/gone.safetensors"),
     "error": (set_outputs(2, ERROR), "stored error"),
     "stderr": (set_outputs(2, stream("careful\n", "stderr")), "on stderr: 'careful'"),
     "warning": (set_outputs(2, stream("x.py: UserWarning: old\n")), "stored warning"),
@@ -181,7 +192,9 @@ def test_another_address_in_the_set_up_cell_is_no_edit(tmp_path):
 
 
 def test_dots_are_an_empty_stub():
-    assert not list(check.stub_complaints(ast.parse('def f(x):\n    """Twice x."""\n    ...')))
+    assert not list(
+        check_exercises.stub_complaints(ast.parse('def f(x):\n    """Twice x."""\n    ...'))
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run chapters on fresh kernels, offline, and store their outputs and what they cost.
+"""Run chapters on fresh kernels, offline; store their outputs, cost, and the files they open.
 
 python book/tools/execute.py [book/01-*.ipynb ...]     without a name: every chapter
 """
@@ -12,25 +12,19 @@ import io
 import math
 import os
 import re
-import site
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
-import matplotlib
 import nbformat
-import psutil
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
-from traitlets import Unicode
 
-ROOT = Path(__file__).resolve().parents[2]
-NO_NETWORK = ROOT / "tests" / "no_network"
+import recorded
+from fresh_machine import fresh_environment, run
+from recorded import code_digest
+from setup_cell import chapters
+
 SIZE_LIMIT = 1_500_000  # bytes of one notebook
 PNG_LIMIT = 100_000  # bytes above which a figure is stored in 256 colours
 COST = re.compile(r"<!-- cost -->.*?<!-- /cost -->", re.DOTALL)
@@ -38,99 +32,6 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colours of a traceback
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
-
-
-def chapters() -> list[Path]:
-    """The book's chapters, in order."""
-    return sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
-
-
-# --- a fresh machine ------------------------------------------------------------------------
-
-
-class OneInterpreter(KernelSpecManager):
-    """Kernels of one given Python, whatever kernels are registered on this machine."""
-
-    python = Unicode(sys.executable)
-
-    def get_kernel_spec(self, kernel_name):
-        argv = [self.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        argv += ["--log-level=ERROR"]  # not the remark that messages on loopback are not encrypted
-        return KernelSpec(argv=argv, display_name="Python 3", language="python")
-
-
-def fresh_environment(home: Path, *, threads: int = 1, root: Path | None = ROOT) -> dict:
-    """Environment variables of a machine without data, network, GPU or personal settings.
-
-    `home` is an empty folder; `root` is put on the path, so that this checkout is what runs.
-    """
-    drop = ("NETINV_", "PYTEST_", "JPY_", "XDG_", "IPYTHON", "JUPYTER", "MPL", "PYTHONPATH")
-    env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
-    paths = [str(path) for path in (NO_NETWORK, root) if path]
-    return env | {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "HOME": str(home),
-        "USERPROFILE": str(home),
-        "PYTHONUSERBASE": site.getuserbase(),  # packages of `pip install --user` stay visible
-        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # its list of fonts takes seconds to rebuild
-        "OMP_NUM_THREADS": str(threads),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-
-
-# --- running --------------------------------------------------------------------------------
-
-
-def run(notebook, folder: Path, *, env: dict, python: str = sys.executable, timeout=600) -> dict:
-    """Execute every cell of `notebook` in place; returns its cost. A cell that raises, raises."""
-    kernels = OneInterpreter(python=python)
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels)
-    client = NotebookClient(
-        notebook,
-        km=manager,
-        timeout=timeout,
-        startup_timeout=120,
-        record_timing=False,
-        resources={"metadata": {"path": str(folder)}},
-    )
-    start = time.perf_counter()
-    with client.setup_kernel(env=env, cleanup_kc=True):
-        with _Watch(manager.provisioner.pid) as watch:
-            for index, cell in enumerate(notebook.cells):
-                client.execute_cell(cell, index)
-    return {
-        "seconds": round(time.perf_counter() - start, 1),
-        "cpu_seconds": round(watch.cpu_seconds, 1),
-        "memory_mb": round(watch.peak / 1e6),
-    }
-
-
-class _Watch(threading.Thread):
-    """Follows the memory and processor time of a process while the `with` block runs."""
-
-    def __init__(self, pid: int):
-        super().__init__(daemon=True)
-        self.process, self.done = psutil.Process(pid), threading.Event()
-        self.peak, self.cpu_seconds = 0, 0.0
-
-    def run(self):
-        while True:
-            try:
-                self.peak = max(self.peak, self.process.memory_info().rss)
-                times = self.process.cpu_times()
-            except psutil.Error:  # the kernel has ended
-                return
-            self.cpu_seconds = times.user + times.system
-            if self.done.wait(0.1):
-                return
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *error):
-        self.done.set()
-        self.join()
 
 
 # --- what is stored -------------------------------------------------------------------------
@@ -237,14 +138,13 @@ def cost_text(cost: dict) -> str:
     return f"{time_text} on 2 CPU cores (measured with {threads}), {memory} GB of memory"
 
 
-def code_digest(notebook) -> str:
-    """SHA-256 of the code that ran; without the set-up cell, whose address may change alone."""
-    ran = [
-        cell.source
-        for cell in notebook.cells
-        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])
-    ]
-    return hashlib.sha256("\0".join(ran).encode()).hexdigest()
+def keep_record(notebook, cost: dict, files: list[str]) -> None:
+    """Put into the metadata which code ran, what it cost, and which shipped files it opened."""
+    code = code_digest(notebook)
+    if notebook.metadata.get("netinv", {}).get("code") != code:
+        notebook.metadata.pop("netinv", None)  # other code, another cost
+    fill_cost(notebook, cost)
+    notebook.metadata["netinv"].update(code=code, files=files)
 
 
 def fill_cost(notebook, cost: dict) -> None:
@@ -284,14 +184,14 @@ def execute(path: Path, *, threads: int = 1, timeout: int = 600) -> dict:
     for cell in notebook.cells:
         if "raises-exception" in cell.metadata.get("tags", []):
             raise ValueError("a cell is tagged raises-exception; stored errors are not published")
-    with tempfile.TemporaryDirectory() as home:
-        env = fresh_environment(Path(home), threads=threads)
+    with tempfile.TemporaryDirectory() as folder:
+        home, log = Path(folder, "home"), Path(folder, "opened")
+        home.mkdir()
+        env = fresh_environment(home, threads=threads) | recorded.environment(log)
         cost = run(notebook, path.parent, env=env, timeout=timeout)
+        files = recorded.entries(recorded.opened(log))
     tidy(notebook)
-    if notebook.metadata.get("netinv", {}).get("code") != code_digest(notebook):
-        notebook.metadata.pop("netinv", None)  # other code, another cost
-    fill_cost(notebook, {**cost, "threads": threads})
-    notebook.metadata["netinv"]["code"] = code_digest(notebook)
+    keep_record(notebook, {**cost, "threads": threads}, files)
     write(notebook, path)
     return cost
 

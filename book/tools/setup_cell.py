@@ -25,6 +25,11 @@ nil.plot.style()
 print(nil.about())"""
 
 
+def chapters(root: Path = ROOT) -> list[Path]:
+    """The book's chapters, in order."""
+    return sorted((root / "book").glob("[0-9][0-9]-*.ipynb"))
+
+
 def repository_url(root: Path = ROOT) -> str:
     """`repository.url` of `_config.yml`, read without a YAML library (Colab may lack one)."""
     text = (root / "_config.yml").read_text(encoding="utf-8")

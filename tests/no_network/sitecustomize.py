@@ -1,11 +1,13 @@
 """Put this folder on PYTHONPATH and that Python, with its children, reaches this machine only.
 
 Every connection, datagram or name look-up that would leave the machine raises OSError; loopback
-and Unix sockets work, which is what Jupyter kernels need. Python imports the file by its name.
+and Unix sockets work, which is what Jupyter kernels need. Python imports the file by its name,
+and only one of that name: so a record of opened files, where it is wanted, begins here too.
 """
 
 import errno
 import ipaddress
+import os
 import socket
 
 _LOCAL_NAMES = {"", "localhost", "localhost.localdomain", "ip6-localhost"}
@@ -58,3 +60,6 @@ for _name in ("connect", "connect_ex", "sendto", "sendmsg"):
         _guard_method(_name)
 for _name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
     _guard_function(_name)
+
+if "NETINV_OPENED_LOG" in os.environ:
+    import opened_files  # noqa: F401
