@@ -98,5 +98,5 @@ def range_of(images: Tensor, *models, given=None) -> tuple[float, float]:
         slack = 1e-3 * (high - low)
         if low - slack <= least and most <= high + slack:
             return low, high
-    raise ValueError(f"The images lie in [{least:.3g}, {most:.3g}], neither in (0, 1) nor in "
-                     "(-1, 1): say what their input range is, input_range=(low, high).")  # fmt: skip
+    raise ValueError(f"The images lie in [{least:.3g}, {most:.3g}], neither in (0, 1) nor in (-1, "
+                     "1): say what their input range is, input_range=(low, high).")  # fmt: skip
