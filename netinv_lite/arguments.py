@@ -12,6 +12,7 @@ from .layerwise import DirectConfig
 from .losses import InversionLoss
 from .parsing import Parser, image_shape, joined, pixel_range, weight_of
 from .presets import PRESETS, InversionConfig
+from .weights import located
 
 PROGRAM = "python -m netinv_lite"
 CONFIG_HELP = {
@@ -62,6 +63,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if argv and not argv[0].startswith("-"):
         check_name(argv[0], commands, "command")
     args = parser.parse_args(joined(argv))
+    for name in ("out", "save", "weights", "folder"):
+        if getattr(args, name, None):  # a shell leaves the ~ of --out=~/x.png to the program
+            setattr(args, name, str(located(getattr(args, name))))
     args.help = parser.format_help()
     return args
 

@@ -35,7 +35,7 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
 
     Raises ValueError for an unknown name, a truncated file or a changed byte.
     """
-    if Path(name).suffix:
+    if Path(str(name)).suffix:
         return load_file(name, device)
     known = [key for key in shipped() if not key.endswith(INDEPENDENT)]
     check_name(name, known, "classifier")

@@ -68,8 +68,9 @@ def distill(
     Source: Hinton et al. 2015 (distillation); Chen et al. 2019 (with generated images, DAFL).
     """
     inversions = [inversions] if isinstance(inversions, Inversion) else list(inversions)
-    if not inversions:
-        raise ValueError("No inversion to learn from: give at least one.")
+    if not inversions or not all(isinstance(i, Inversion) for i in inversions):
+        raise ValueError("No inversion to learn from: give at least one, made by `invert`; other "
+                         "images teach through `teach`.")  # fmt: skip
     teacher = inversions[0].classifier
     if any(other.classifier is not teacher for other in inversions):
         raise ValueError("The inversions are of different classifiers; a student has one teacher.")

@@ -73,11 +73,13 @@ def fit_gan(
         raise ValueError(f"{len(images)} images are less than one batch of "
                          f"batch_size={config.batch_size}: lower it.")  # fmt: skip
     check_trainable(gan)
-    try:
-        with learning(seed, device_of(gan)):
-            return _Run(gan, images, config, seed, checkpoint).train(progress)
-    finally:
-        given.eval()
+    with learning(seed, device_of(gan)):
+        run = _Run(gan, images, config, seed, checkpoint)
+        try:
+            return run.train(progress)
+        finally:
+            gan.generator.load_state_dict(run.mean.module.state_dict())
+            given.eval()
 
 
 class _Run:
@@ -95,10 +97,10 @@ class _Run:
         self.checkpoint = Checkpoint(checkpoint, identity, {"gan": gan, "mean": self.mean},
                                      self.adam)  # fmt: skip
         self.epoch, self.history = 0, {name: [] for name in self.sides}
-
-    def train(self, progress: bool) -> dict[str, list[float]]:
         if kept := self.checkpoint.restore():
             self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
+
+    def train(self, progress: bool) -> dict[str, list[float]]:
         steps = len(self.images) // self.config.batch_size
         bar = tqdm(total=steps * self.config.epochs, initial=steps * self.epoch, unit="batch",
                    disable=not progress, mininterval=0.5)  # fmt: skip
@@ -112,8 +114,6 @@ class _Run:
             raise Interrupted(self.gan, f"Stopped after {self.epoch} of {self.config.epochs} "
                               f"epochs{self.checkpoint.kept}; the GAN keeps what it has "
                               "learned.") from stop  # fmt: skip
-        finally:
-            self.gan.generator.load_state_dict(self.mean.module.state_dict())
         return self.history
 
     def _epoch(self, bar) -> None:

@@ -136,12 +136,12 @@ class _Exclusion:
         self.epoch, self.n = 0, len(data.classes)
         self.detector.logits(data.x_train[:2])  # refuses a network that does not fit
         self.garbage = noise(len(data.x_train) // self.n, data)
-
-    def train(self, progress: bool) -> None:
         if kept := self.checkpoint.restore():
             tensors, about = kept
             self.garbage, self.epoch = tensors["garbage"], about["epoch"]
             self.detector.history = about["history"]
+
+    def train(self, progress: bool) -> None:
         bar = tqdm(total=self.config.epochs, initial=self.epoch, disable=not progress,
                    desc="train, invert, exclude", unit="epoch")  # fmt: skip
         try:
@@ -180,8 +180,8 @@ class _Exclusion:
         for i, batch in enumerate(batches):
             for group in self.optimiser.param_groups:
                 group["lr"] = config.lr * one_cycle((self.epoch + i / len(batches)) / config.epochs)
-            loss = F.cross_entropy(answer(network, x[batch].to(device)), y[batch].to(device),
-                                   weights.to(device))  # fmt: skip
+            logits = answer(network, x[batch].to(device))
+            loss = F.cross_entropy(logits, y[batch].to(device), weights.to(logits))
             self._check_finite(loss, "loss is")
             descend(loss, self.optimiser, network)
             total += loss.item()
@@ -240,4 +240,4 @@ def noise(n: int, data: ImageData) -> Tensor:
     """Gaussian noise about the middle of the range, half of it wide, clipped; (n,C,H,W)."""
     low, high = data.input_range
     x = (low + high) / 2 + (high - low) / 2 * torch.randn(n, *data.image_shape)
-    return x.clamp(low, high)
+    return x.clamp(low, high).float()

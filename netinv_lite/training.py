@@ -64,7 +64,7 @@ def augment(x: Tensor, config: FitConfig) -> Tensor:
     zoom = 1 + draw[1] * config.scale
     mirror = torch.where(draw[2] < 0, -1.0, 1.0) if config.flip else torch.ones_like(zoom)
     shift = (draw[3:] * (config.shift + 0.5)).round()  # whole pixels, so nothing is blurred
-    theta = torch.zeros(B, 2, 3, device=x.device)
+    theta = x.new_zeros(B, 2, 3)
     theta[:, 0, 0] = angle.cos() * zoom * mirror
     theta[:, 0, 1] = -angle.sin() * zoom
     theta[:, 1, 0] = angle.sin() * zoom * mirror
@@ -159,14 +159,14 @@ def fit(
     """
     config, data, network = config or FitConfig(), check_data(data), unwrapped(model)
     _check(network, data)
-    try:
-        with learning(seed, device_of(network)):
-            run = _Run(network, data, config, seed, checkpoint)
-            if not hasattr(network, "input_range"):
-                network.input_range = data.input_range
+    with learning(seed, device_of(network)):
+        run = _Run(network, data, config, seed, checkpoint)
+        if not hasattr(network, "input_range"):
+            network.input_range = data.input_range
+        try:
             return run.train(progress)
-    finally:
-        model.eval()
+        finally:
+            model.eval()
 
 
 def _check(model: nn.Module, data: ImageData) -> None:
@@ -224,10 +224,10 @@ class _Run:
         self.epoch, self.history = 0, {"loss": [], "accuracy": []}
         # A last batch of one image is left out: batch normalisation needs two.
         self.images = len(data.x_train) - (len(data.x_train) % config.batch_size == 1)
-
-    def train(self, progress: bool) -> dict[str, list[float]]:
         if kept := self.checkpoint.restore():
             self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
+
+    def train(self, progress: bool) -> dict[str, list[float]]:
         steps = math.ceil(self.images / self.config.batch_size)
         total = steps * self.config.epochs
         bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch",

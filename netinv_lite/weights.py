@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 _HERE = Path(__file__).parent
@@ -150,12 +151,14 @@ def plain(tensors: dict[str, Any]) -> dict[str, Any]:
     """The entries of a state dict that are no tensors, as JSON gives them back.
 
     Raises:
-        ValueError: one of them is more than numbers, text, lists and dicts. Called before a long
-            run, it says so before anything is lost.
+        ValueError: one of them is more than numbers, text, lists and dicts, or a tensor is of a
+            kind that safetensors does not hold. Called before a long run, it says so before
+            anything is lost.
     """
     others = {}
     for name, value in tensors.items():
         if isinstance(value, Tensor):
+            _check_kind(name, value)
             continue
         try:
             others[name] = _as_json(value)
@@ -166,6 +169,21 @@ def plain(tensors: dict[str, Any]) -> dict[str, Any]:
                 "and dicts."
             ) from error
     return others
+
+
+def _check_kind(name: str, t: Tensor) -> None:
+    if t.layout is not torch.strided or t.is_meta or t.is_quantized or not _holds(t.dtype):
+        kind = "meta" if t.is_meta else t.dtype if t.layout is torch.strided else t.layout
+        raise ValueError(f"The entry {name!r} of the state dict is a tensor of kind {kind}, which "
+                         "safetensors cannot hold: convert it first.")  # fmt: skip
+
+
+@functools.cache
+def _holds(dtype: torch.dtype) -> bool:
+    try:
+        return bool(save({"t": torch.empty(0, dtype=dtype)}))
+    except (KeyError, ValueError, SafetensorError):
+        return False
 
 
 def _as_json(value):

@@ -30,6 +30,7 @@ from helpers import (
 )
 from netinv_lite import codes, weights
 from netinv_lite import data as data_module
+from netinv_lite.__main__ import main
 from netinv_lite._core.checkpoint import Checkpoint
 from netinv_lite.architectures import DCGAN
 from netinv_lite.classifiers import load_classifier, save_classifier
@@ -295,6 +296,18 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_comes_in(home, capsys):
     assert names < {f.name for f in home.iterdir()}
 
 
+def test_the_command_line_expands_what_a_shell_leaves(home, capsys):
+    save_classifier(tiny_mlp(), "~/mine.safetensors", RECORD)
+    assert main(["weights", "--folder=~"]) == 0
+    quick = ["--steps=1", "--batch-size=2", "--width=4", "--latent-dim=2", "--no-progress"]
+    command = ["invert", "~/mine.safetensors", "--out=~/a.png", "--save=~/g.safetensors", *quick]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main([*command, "--per-class=2"]) == 0, capsys.readouterr().err
+    names = {"mine.safetensors", "mine.json", "a.png", "g.safetensors"}
+    assert {f.name for f in home.iterdir()} == names
+
+
 def test_a_name_that_begins_with_a_tilde_stays_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert weights.write_json("~nobody-of-this-name.json", {}).exists()
@@ -476,6 +489,17 @@ def test_what_json_cannot_hold_is_refused_before_the_work(extra, tmp_path):
     fitted(model)  # without a file nothing has to be saved
 
 
+@pytest.mark.parametrize(("kind", "t"), [
+    ("torch.complex128", torch.ones(2, dtype=torch.complex128)), ("meta", torch.ones(2).to("meta")),
+    ("torch.sparse_coo", torch.ones(2, 2).to_sparse()),
+])  # fmt: skip
+def test_a_tensor_that_the_format_cannot_hold_is_refused_before_the_work(kind, t, tmp_path):
+    model = tiny_mlp()
+    model.register_buffer("odd", t)
+    with pytest.raises(ValueError, match=f"entry 'model.odd' .* tensor of kind {kind}"):
+        Checkpoint(tmp_path / "c.safetensors", {}, {"model": model}, {})
+
+
 def test_a_checkpoint_that_cannot_be_written_is_said_before_the_work(tmp_path):
     (tmp_path / "file").write_text("no folder")
     for place in (tmp_path / "file" / "c.safetensors", tmp_path):
@@ -493,7 +517,6 @@ def test_a_checkpoint_of_another_network_changes_nothing(tmp_path):
     before = snapshot(model)
     with pytest.raises(ValueError, match="holds another network"):
         fitted(model, checkpoint=file)
-    before["modes"] = [False] * len(before["modes"])  # but for eval mode, in which `fit` ends
     assert_same(snapshot(model), before)
 
 
@@ -661,6 +684,19 @@ def everything(mode):
 def test_gradients_that_are_switched_off_are_switched_on(off, monkeypatch):
     monkeypatch.setattr(codes, "STEPS", 3)
     assert_same(everything(off), everything(torch.enable_grad))
+
+
+def test_all_of_it_works_where_double_is_the_default(monkeypatch):
+    monkeypatch.setattr(codes, "STEPS", 2)
+    torch.set_default_dtype(torch.float64)
+    try:
+        everything(torch.enable_grad)
+        fitted(tiny_mlp(), config=replace(BRIEF, shift=1, rotate=5, eps=0.3))
+        excluding(config=replace(NOISE, garbage="inverted", inversion=QUICK))
+        data = quadrants(120)
+        Pixels(data.x_train)(data.x_test)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_networks_that_cannot_learn_are_said_before_the_first_step():
