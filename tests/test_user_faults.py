@@ -303,6 +303,20 @@ def test_signals(method):
     works(model.eval(), method, image_shape=(1, 1, 128))
 
 
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("shape", [(1, 1, 32), (1, 32, 1), (2, 1, 32)])
+def test_signals_and_a_view(shape, method):
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(shape[0], 4, 1), nn.Linear(128, K)
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.conv(x)).view(x.size(0), -1))
+
+    works(build(Viewing), method, image_shape=shape)
+
+
 @pytest.mark.parametrize("method", ["invert", "features", "ascent"])
 def test_a_network_without_a_linear_layer(method):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, K, 1),
