@@ -296,6 +296,9 @@ def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer
     with torch.autocast(z.device.type, torch.bfloat16, enabled=inversion.config.bfloat16):
         x = generator(z, condition)  # (B, C, H, W)
         logits, f = classifier(x)  # (B, K), (B, D)
+    if not logits.requires_grad:
+        raise ValueError("The classifier's logits carry no gradient to the image. Leave no_grad, "
+                         "detach, argmax and NumPy out of its forward pass.")  # fmt: skip
     x, logits, f = x.to(z), logits.to(z), f.to(z)  # 16 bits do for layers, not for losses
     row = scored(inversion, condition, x, logits, f, classifier.distances)
     optimiser.zero_grad(set_to_none=True)

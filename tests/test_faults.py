@@ -53,12 +53,12 @@ faults = {
     "conditioning is for K=9 classes, the classifier returns 4": lambda: invert(
         conditioning=nil.Vector(9)
     ),
-    "logits of shape (B,K); for two images it returned (2,)": lambda: invert(
+    "it returned whole numbers, (2,). Leave argmax out": lambda: invert(
         Wrapped(lambda logits: logits.argmax(1))
     ),
     "it returned (2, 4, 1). Wrap it": lambda: invert(Wrapped(lambda logits: logits[..., None])),
     "it returned (8, 1)": lambda: invert(Wrapped(lambda logits: logits.view(-1, 1))),
-    "it returned tuple. Wrap it in a module that does": lambda: invert(
+    "it returned tuple. Wrap it in a module that returns the tensor": lambda: invert(
         Wrapped(lambda logits: (logits, logits))
     ),
     "returns one logit; two classes are the least": lambda: invert(
@@ -67,17 +67,17 @@ faults = {
     "carry no gradient to the image. Leave no_grad, detach": lambda: invert(
         Wrapped(lambda logits: logits.detach())
     ),
-    "no linear layer whose input could serve as features. Name a module": lambda: invert(
-        nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()), image_shape=(1, 8, 8)
+    "no linear layer and no convolution whose input could serve as features. Name": lambda: invert(
+        nn.Sequential(nn.MaxPool2d(4), nn.Flatten()), image_shape=(1, 8, 8)
     ),
     "no module 'penultimate'. It has: convolutions": lambda: invert(features="penultimate"),
     "module 'unused' holds no tensor of one row an image": lambda: invert(
         seeded(Own), image_shape=(3, 8, 8), features="unused"
     ),
-    "logits are not finite on a blank image. Load it again; not finite: hidden.0.weight": (
+    "logits are not finite on a random image: load it again; not finite: hidden.0.weight": (
         lambda: invert(poisoned(torch.nan))
     ),
-    "not finite on a blank image. Load it again; not finite: head.bias": lambda: invert(
+    "not finite on a random image: load it again; not finite: head.bias": lambda: invert(
         poisoned(torch.inf, "head.bias")
     ),
     "input_range=(1, -1): say (low, high), finite and rising": lambda: invert(input_range=(1, -1)),

@@ -89,6 +89,11 @@ def checked(logits, n: int) -> Tensor:
             f"The model must return logits of shape (B,K); it returned {name}. Wrap it in a module "
             f"that returns the tensor alone: outputs = self.model(x); return {part}"
         )
+    if not logits.is_floating_point():
+        raise ValueError(
+            f"The model must return logits of shape (B,K); it returned whole numbers, "
+            f"{tuple(logits.shape)}. Leave argmax out of its forward pass."
+        )
     if tuple(logits.shape) in ((n,), (n, 1)):
         raise ValueError(ONE_LOGIT)
     if logits.ndim != 2 or len(logits) != n:
