@@ -202,6 +202,8 @@ def clear_signature(app, what, name, obj, options, signature, annotation):
 
 def brief(settings) -> str:
     """A dataclass as code, with only what differs from its defaults."""
+    if not is_dataclass(settings):
+        return repr(settings)
     values = [(f.name, getattr(settings, f.name)) for f in fields(settings)]
     default = {f.name: f.default for f in fields(settings)}
     changed = (f"{name}={value!r}" for name, value in values if value != default[name])

@@ -1,0 +1,112 @@
+"""Every error and warning that a package can raise, collected from its sources.
+
+Nothing is imported or run: the sources are read, so that the list is whole and cannot drift.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from message_names import Names, Source, last_name, read_package, visited
+from message_templates import Message, messages_of, text_of
+
+# What the reader did by himself, with Ctrl-C, and what Python says of every module.
+LEFT_OUT = {"KeyboardInterrupt", "AttributeError", "SystemExit", "NotImplementedError"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One message, at one place."""
+
+    kind: str  # ValueError, UserWarning …
+    message: Message
+    module: str
+    scope: str  # the function or method that raises it, "" at the top of a module
+    line: int
+    raised_by: tuple[str, ...] = ()  # public functions and methods of the same module
+
+    @property
+    def text(self) -> str:
+        return text_of(self.message)
+
+
+# --- the messages ---------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def collected(folder: Path) -> tuple[Entry, ...]:
+    """Every message of the package in `folder`, in the order of the sources."""
+    sources = read_package(folder)
+    names = Names(sources)
+    return tuple(entry for source in sources.values() for entry in _of_module(source, names))
+
+
+def _of_module(source: Source, names: Names) -> list[Entry]:
+    callers = _callers(source)
+    found = []
+    for node, function, scope in visited(source.tree):
+        kind, expression = said_by(node)
+        if expression is None:
+            continue
+
+        def lookup(name, function=function, line=node.lineno):
+            return names.lookup(source, function, line, name)
+
+        for message in messages_of(expression, lookup):
+            public = _public(scope, callers)
+            found.append(Entry(kind, message, source.name, scope, node.lineno, public))
+    return sorted(found, key=lambda entry: entry.line)
+
+
+def said_by(node: ast.AST) -> tuple[str, ast.expr | None]:
+    """The class of what a statement raises or warns of, and the expression of its message."""
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        kind = last_name(node.exc.func)
+        return kind, None if kind in LEFT_OUT else _message(node.exc.args)
+    if isinstance(node, ast.Call) and last_name(node.func) == "warn" and node.args:
+        given = [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "category")]
+        return last_name(given[0]) if given else "UserWarning", node.args[0]
+    return "", None
+
+
+def _message(arguments: list[ast.expr]) -> ast.expr | None:
+    """The argument that is the message: the last one, unless another is plainly text."""
+    texts = [a for a in arguments if isinstance(a, (ast.JoinedStr, ast.Constant, ast.IfExp))]
+    return next(iter(texts), arguments[-1] if arguments else None)
+
+
+def _callers(source: Source) -> dict[str, set[str]]:
+    """Name of a function -> the functions and methods of the module that name it."""
+    callers: dict[str, set[str]] = {}
+    for node, _, scope in visited(source.tree):
+        if scope and isinstance(node, (ast.Name, ast.Attribute)):
+            callers.setdefault(last_name(node), set()).add(scope)
+    return callers
+
+
+def _public(scope: str, callers: dict[str, set[str]]) -> tuple[str, ...]:
+    """The nearest public functions of the module through which a message comes."""
+    seen, level = set(), {scope} - {""}
+    while level:
+        public = sorted(name for name in level if is_public(name))
+        if public:
+            return tuple(public)
+        seen |= level
+        level = {up for name in level for up in callers.get(name.split(".")[-1], ())} - seen
+        level |= {up for name in seen for up in _of_class(name, callers)} - seen
+    return ()
+
+
+def _of_class(scope: str, callers: dict[str, set[str]]) -> set[str]:
+    """Those that use the class whose method this is."""
+    return callers.get(scope.split(".")[0], set()) if "." in scope else set()
+
+
+def is_public(scope: str) -> bool:
+    """Whether no part of a dotted name is private; methods such as `__init__` are not."""
+    parts = scope.split(".")
+    plain = [p for p in parts if not (p.startswith("__") and p.endswith("__"))]
+    return bool(plain) and not any(part.startswith("_") for part in plain)
