@@ -16,6 +16,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -102,6 +103,26 @@ def test_every_image_has_an_alternative_text(pages):
 def test_no_page_shows_a_traceback(pages):
     bad = [name for name, page in pages.items() if "Traceback (most recent" in page.get_text()]
     require_none(bad)
+
+
+def test_every_message_has_an_entry_on_the_page_of_errors(pages):
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))  # where Sphinx finds them
+    known = set(import_module("errors").anchors().values())
+    entries = pages["errors.html"].select("dl.messages > dt")
+    assert {entry.get("id") for entry in entries} == known and len(entries) == len(known)
+    assert any("‹" in slot.get_text() for slot in entries[0].find_all("em"))
+    assert pages["errors.html"].select("dl.messages p.where a[href^='api.html#netinv_lite.']")
+
+
+def test_every_object_has_an_entry_on_the_api_page(pages):
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    wanted = import_module("api").listed()
+    found = {entry.get("id") for entry in pages["api.html"].select("dl.py > dt")}
+    assert len(wanted) > 100 and set(wanted) <= found
+    fields = {
+        name.get_text().strip(": ") for name in pages["api.html"].select("dl.field-list > dt")
+    }
+    assert {"Parameters", "Returns", "Raises"} <= fields
 
 
 def test_links_lead_somewhere(site, pages):
