@@ -33,14 +33,16 @@ DIRECT_HELP = {
     "batch_size": "images in a step",
     "lr": "learning rate",
     "joint_lr": "learning rate of all together",
-    "every_depth": "together, train a random depth every other step (default), or the last alone",
+    "every_depth": "together, train from every depth (default), or from the last alone",
+    "in_turn": "together, train from the last depth and a random one in turn, not from all at once",
     "width": "hidden channels of an inverse",
     "block": "weight of the representation before each block",
     "image": "weight of the image",
     "cycle": "weight of what the network makes of that image",
     "answer": "weight of what it answers to that image",
-    "source": "images to learn on: noise, strokes, fractal, leaves or mixed",
+    "source": "images to learn on: noise, strokes, fractal, leaves, scenes or mixed",
     "bfloat16": "train in 16 bits",
+    "keep_best": "end each stage with its best state on images that are held out (default)",
 }
 EXAMPLES = f"""examples:
   {PROGRAM} invert mnist --out grid.png --save g.safetensors

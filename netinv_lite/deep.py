@@ -15,8 +15,9 @@ from .quality import real_images
 from .surrogates import surrogate
 from .zeroshot import PER_CLASS, returned, scores
 
-SETTINGS = DirectConfig(steps=40, joint=500, batch_size=32, joint_lr=1e-3, every_depth=False,
-                        width=32, answer=0.1, bfloat16=True)  # fmt: skip
+SETTINGS = DirectConfig(steps=40, joint=500, batch_size=32, lr=2e-3, joint_lr=1e-3,
+                        every_depth=False, width=32, answer=0.1, bfloat16=True,
+                        keep_best=False)  # fmt: skip
 BLOCKS = 11  # the first convolution, nine units of two, and the pooling
 SOURCES = ("mixed", "typical + mixed", "real")
 

@@ -30,7 +30,8 @@ CODES = (16, 64)  # numbers in a code of the shipped generators
 SAMPLES = 200  # of codes that nothing was trained on
 PER_CLASS = 20  # real images of each class that nothing was trained on
 UNGUIDED = 32  # steps of the control of `refined` that begins near 0
-ALIKE = DirectConfig(steps=100, joint_lr=1e-3, every_depth=False, width=32, bfloat16=True)
+ALIKE = DirectConfig(steps=100, batch_size=64, lr=2e-3, joint_lr=1e-3, every_depth=False, width=32,
+                     answer=0.0, bfloat16=True, keep_best=False)  # fmt: skip
 TRAININGS = {
     "block": replace(ALIKE, steps=400, joint=0),
     "joint": replace(ALIKE, joint=1200),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from .direct import DirectConfig, LayerwiseInverse, _Run
-from .probe import device_of, frozen, on_device, seeded, signature
+from .blocks import moved
+from .direct_config import DirectConfig
+from .layerwise import LayerwiseInverse
+from .probe import device_of, learning, on_device, signature
+from .stages import Training, looks_of
 from .synthetic import source
 
 TRIED = 2  # images in the step that is counted: batch normalisation needs two
@@ -20,39 +23,56 @@ def estimate(
     model: nn.Module, cut=None, *, image_shape=None, input_range=None,
     config: DirectConfig | None = None, device: str | torch.device = "cpu",
 ):  # fmt: skip
-    """What each stage of `invert_layers` takes, as a DataFrame: one step of it, counted.
+    """What each stage of `invert_layers` takes: one step of it, counted.
 
-    gflop, multiplications and additions of a step of the whole batch, forward and back; memory_gb,
-    what a step keeps for its backward pass, plus the network, the inverses, their gradients and
-    Adam's two moments; total_tflop = steps · gflop / 1000. Counted on two images and scaled to
-    `config.batch_size`: no time is measured. Arguments as in `invert_layers`; the model is left
-    as it is.
+    total_tflop = (steps · gflop + looks at images that are held out) / 1000. Counted on two images
+    and scaled to `config.batch_size`: no time is measured. The model is left as it is.
+
+    Args:
+        model, cut, image_shape, input_range, config, device: as in `invert_layers`.
+
+    Returns:
+        A DataFrame with a row a stage: gflop, 10⁹ multiplications and additions of a step of the
+        whole batch, forward and back; memory_gb, 10⁹ bytes, what a step keeps for its backward
+        pass, plus the network, the inverses, their gradients and Adam's two moments; total_tflop.
     """
     import pandas as pd
 
     config = config or DirectConfig()
-    shape, span = signature(model, image_shape, input_range)
-    model, rows = on_device(model, device), []
+    here = on_device(model, device)
+    shape, span = signature(here, image_shape, input_range)
     few, times = replace(config, batch_size=TRIED), config.batch_size / TRIED
-    with seeded(0, device_of(model)), frozen(model):
-        inverse = LayerwiseInverse(model, cut, shape, span, few, 0)
-        inverse.to(device_of(model))
-        run = _Run(inverse, source(config.source, shape, span), None)
-        fixed = 4 * sum(p.numel() for p in [*model.parameters(), *inverse.parameters()])
-        for stage, (name, k, steps) in enumerate(run.stages):
-            run.stage = stage
-            run._begin()
-            flop, kept = _counted(run, name, k, steps) if run.adam else (0, 0)
-            trained = 12 * sum(p.numel() for p in run.weights)  # a gradient and two moments
-            rows.append({"stage": name, "steps": steps if run.adam else 0,
-                         "gflop": times * flop / 1e9,
-                         "memory_gb": (times * kept + fixed + trained) / 1e9})  # fmt: skip
-    table = pd.DataFrame(rows)
-    return table.assign(total_tflop=table["steps"] * table["gflop"] / 1e3)
+    with learning(0, device_of(here)):
+        inverse = LayerwiseInverse(here, moved(cut, model, here), shape, span, few, 0)
+        inverse.to(device_of(here))
+        fixed = 4 * sum(p.numel() for p in [*here.parameters(), *inverse.parameters()])
+        with inverse.held():
+            training = Training(inverse, source(config.source, shape, span))
+            counts = [_counted(training, i) for i in range(len(training.stages))]
+    rows = [{"stage": stage.name, "steps": stage.steps if count.learns else 0,
+             "gflop": times * count.flop / 1e9,
+             "memory_gb": (times * count.kept + fixed + count.trained) / 1e9,
+             "total_tflop": times * (stage.steps * count.flop + count.looks) / 1e12}
+            for stage, count in zip(training.stages, counts, strict=True)]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def _counted(run: _Run, name: str, k: int, steps: int) -> tuple[int, int]:
-    """Operations of one step of two images, and the bytes it keeps for its backward pass."""
+@dataclass(frozen=True)
+class Count:
+    """Of a stage, for two images: operations of a step and of all looks, bytes that are kept."""
+
+    learns: bool
+    flop: int = 0
+    looks: int = 0
+    kept: int = 0
+    trained: int = 0
+
+
+def _counted(training: Training, number: int) -> Count:
+    with FlopCounterMode(display=False) as looking:
+        training.begin(number)  # the step from the deepest representation is the first
+    if not training.weights:
+        return Count(learns=False)
     kept: dict[int, int] = {}
 
     def keep(t: torch.Tensor) -> torch.Tensor:
@@ -60,10 +80,11 @@ def _counted(run: _Run, name: str, k: int, steps: int) -> tuple[int, int]:
             kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
         return t
 
-    run.step = 0  # the step from the deepest representation
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda t: t):
-        run._advance(name, k, steps)
-    return counter.get_total_flops(), sum(kept.values())
+        training.advance()
+    looks = looks_of(training.stage) if training.best else 0
+    return Count(True, counter.get_total_flops(), looks * looking.get_total_flops(),
+                 sum(kept.values()), 12 * sum(p.numel() for p in training.weights))  # fmt: skip
 
 
 def told(table) -> str:

@@ -1,4 +1,4 @@
-"""Images that no camera took, to learn on: noise, strokes, fractal noise and dead leaves."""
+"""Images that no camera took, to learn on: noise, strokes, fractal noise, leaves, and scenes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def leaves(n: int, shape, *, count: int = 25) -> Tensor:
     Source: Lee, Mumford & Huang 2001 (dead leaves); Baradad et al. 2021.
     """
     C, H, W = shape
-    y, x = torch.meshgrid(torch.linspace(-1, 1, H), torch.linspace(-1, 1, W), indexing="ij")
+    y, x = _places(H, W)
     image = _levels(n, C).expand(n, C, H, W).clone()
     for _ in range(count):
         cx, cy = (2.4 * torch.rand(2, n, 1, 1) - 1.2).unbind()
@@ -71,13 +71,56 @@ def leaves(n: int, shape, *, count: int = 25) -> Tensor:
     return image
 
 
+def scenes(n: int, shape) -> Tensor:
+    """Strokes, in every other image, fractal noise and dead leaves; half of each on a ground.
+
+    What is photographed or written is often in the middle, of no great size, and the rest plain:
+    dark around strokes; around the others dark, or of any level.
+    """
+    parts = []
+    for draw, m in _shared(n, strokes, strokes, fractal, leaves):
+        dark = 1.0 if draw is strokes else (torch.rand(m, 1, 1, 1) < 0.5).float()
+        parts.append(on_ground(draw(m, shape), (1 - dark) * _levels(m, shape[0]), share=0.5))
+    return torch.cat(parts)
+
+
+def on_ground(images: Tensor, ground: Tensor, *, share: float = 1.0) -> Tensor:
+    """Images (n,C,H,W) that fade to a ground of one level away from their middle.
+
+    x ← w x + (1 − w) g with w = σ(8 (1 − r)), r the distance from a centre near the middle, in half
+    axes of an ellipse, and a smooth random field.
+
+    Args:
+        images: in [0, 1].
+        ground: g, (n,C,1,1).
+        share: of the images, drawn at random, that are changed.
+    """
+    n, _, H, W = images.shape
+    y, x = _places(H, W)
+    cx, cy = (0.2 * torch.randn(2, n, 1, 1)).unbind()
+    size, stretch = 0.45 + 0.6 * torch.rand(n, 1, 1), 0.6 + 0.6 * torch.rand(n, 1, 1)
+    wide, high = size * stretch.clamp(max=1), size / stretch.clamp(min=1)
+    uneven = F.interpolate(torch.randn(n, 1, 4, 4), size=(H, W), mode="bicubic", align_corners=True)
+    r = (((x - cx) / wide).square() + ((y - cy) / high).square()).sqrt() + 0.15 * uneven[:, 0]
+    w = torch.sigmoid(8 * (1 - r))[:, None]  # (n,1,H,W)
+    w = torch.where(torch.rand(n, 1, 1, 1) < share, w, 1.0)
+    return w * images + (1 - w) * ground
+
+
+def _places(H: int, W: int) -> tuple[Tensor, Tensor]:
+    """Where each pixel is, from −1 to 1; y, x (H,W)."""
+    sides = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (H, W)]
+    return torch.meshgrid(*sides, indexing="ij")
+
+
 def _levels(n: int, channels: int) -> Tensor:
     """A brightness for each image, and a tint of its channels, (n,C,1,1)."""
     tint = 0.5 * torch.rand(n, channels, 1, 1) if channels > 1 else 0.0
     return (0.5 if channels > 1 else 1.0) * torch.rand(n, 1, 1, 1) + tint
 
 
-KINDS = {"noise": noise, "strokes": strokes, "fractal": fractal, "leaves": leaves}
+KINDS = {"noise": noise, "strokes": strokes, "fractal": fractal, "leaves": leaves,
+         "scenes": scenes}  # fmt: skip
 
 
 def source(kind: str, image_shape, input_range) -> Source:
@@ -87,8 +130,7 @@ def source(kind: str, image_shape, input_range) -> Source:
     names = ("strokes", "fractal", "leaves") if kind == "mixed" else (kind,)
 
     def draw(n: int) -> Tensor:
-        sizes = [len(part) for part in torch.arange(n).tensor_split(len(names))]
-        parts = [KINDS[name](size, image_shape) for name, size in zip(names, sizes, strict=True)]
+        parts = [draw(m, image_shape) for draw, m in _shared(n, *(KINDS[name] for name in names))]
         return low + (high - low) * torch.cat(parts)[torch.randperm(n)]
 
     return draw
@@ -112,10 +154,15 @@ def mixture(*sources: Source) -> Source:
     """Equal parts of several sources in every batch."""
 
     def draw(n: int) -> Tensor:
-        sizes = [len(part) for part in torch.arange(n).tensor_split(len(sources))]
-        return torch.cat([s(size) for s, size in zip(sources, sizes, strict=True) if size])
+        return torch.cat([one(m) for one, m in _shared(n, *sources)])
 
     return draw
+
+
+def _shared(n: int, *draws: Callable) -> list[tuple[Callable, int]]:
+    """Equal parts of n images for each, of those that get any."""
+    sizes = [len(part) for part in torch.arange(n).tensor_split(len(draws))]
+    return [(draw, size) for draw, size in zip(draws, sizes, strict=True) if size]
 
 
 def of(images: Tensor) -> Source:

@@ -1,5 +1,6 @@
 """Direct inversion: it learns the way back, resumes, reports, and leaves the model alone."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 
@@ -9,9 +10,10 @@ import torchvision
 from torch import nn
 
 from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
-from netinv_lite import direct
+from netinv_lite import direct, stages
 from netinv_lite.direct import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
 from netinv_lite.search import corrected
+from netinv_lite.stages import Training
 
 QUICK = DirectConfig(steps=4, joint=4, batch_size=8, width=8)
 
@@ -118,17 +120,17 @@ def test_answers_are_asked_for_where_they_weigh():
 @pytest.mark.parametrize("stop", [2, 6, 14])
 def test_a_stopped_run_goes_on_to_the_same_inverse(tmp_path, monkeypatch, stop):
     whole, file, taken = train(seed=3), tmp_path / "state.safetensors", 0
-    advance, run = direct._Run._advance, direct._Run
+    advance = Training.advance
 
-    def stopping(self, *args):
+    def stopping(self):
         nonlocal taken
         if taken == stop:
             self._save()
             raise KeyboardInterrupt
         taken += 1
-        advance(self, *args)
+        advance(self)
 
-    monkeypatch.setattr(run, "_advance", stopping)
+    monkeypatch.setattr(Training, "advance", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(seed=3, checkpoint=file)
     monkeypatch.undo()
@@ -226,8 +228,11 @@ class Telephone(nn.Module):
     def forward(self, b, depth=None):
         return self.loud * b
 
-    def representations(self, x, depth=None):
+    def through(self, x, depth=None):
         return [x]
+
+    def held(self):
+        return nullcontext()
 
 
 @pytest.mark.parametrize("loud", [0.2, 0.8, 1.5, 3.0])
@@ -355,17 +360,21 @@ def test_a_start_from_within_a_block_is_refused():
 
 @pytest.mark.parametrize("every", [True, False])
 def test_together_every_depth_or_the_last_alone_is_trained(monkeypatch, every):
-    losses, depths = direct._losses, []
+    losses, depths = stages.losses, []
 
-    def counted(inverse, x, a, config):
-        if config is None:  # the joint stage
+    def counted(inverse, x, a, y, block):
+        if not block:  # the joint stage
             depths.append(len(a))
-        return losses(inverse, x, a, config)
+        return losses(inverse, x, a, y, block=block)
 
-    monkeypatch.setattr(direct, "_losses", counted)
-    train(config=replace(QUICK, joint=40, every_depth=every))
+    monkeypatch.setattr(stages, "losses", counted)
+    config = replace(QUICK, joint=40, every_depth=every, in_turn=True, keep_best=False)
+    train(config=config)
     assert set(depths) == ({1, 2, 3} if every else {3})
     assert depths[::2] == [3] * 20
+    depths.clear()
+    train(config=replace(config, in_turn=False))
+    assert depths == 40 * ([1, 2, 3] if every else [3])
 
 
 @pytest.mark.parametrize("data", [
@@ -389,10 +398,10 @@ def test_the_first_inverse_runs_once_a_step(monkeypatch):
         return forward(self, *args)
 
     monkeypatch.setattr(LayerwiseInverse, "forward", counted)
-    inverse = train(config=replace(QUICK, joint=0))
+    inverse = train(config=replace(QUICK, joint=0, keep_best=False))
     assert len(passes) == len(inverse.blocks) * QUICK.steps
     passes.clear()
-    train(config=replace(QUICK, joint=0, image=0.0, cycle=0.0))
+    train(config=replace(QUICK, joint=0, image=0.0, cycle=0.0, keep_best=False))
     assert len(passes) == QUICK.steps, "beyond the first, a block needs no image"
 
 

@@ -5,7 +5,7 @@ import torch
 
 import netinv_lite as nil
 from netinv_lite import synthetic
-from netinv_lite.synthetic import KINDS, mixture, of, source
+from netinv_lite.synthetic import KINDS, mixture, of, on_ground, source
 
 
 def drawn(draw, n=16, seed=0):
@@ -33,6 +33,26 @@ def test_fractal_noise_is_smoother_than_noise_and_leaves_have_edges():
     assert roughness("fractal") < 0.6 * roughness("noise")
     leaves = drawn(source("leaves", (1, 32, 32), (0, 1)), 64).diff(dim=-1).abs()
     assert (leaves == 0).float().mean() > 0.6 and leaves.max() > 0.5  # flat, but for the rims
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+@pytest.mark.parametrize("shape", [(1, 1, 128), (3, 5, 1), (1, 8, 8)])
+def test_few_images_and_lines_of_pixels(kind, shape):
+    for n in (1, 2, 3):
+        x = drawn(source(kind, shape, (0, 1)), n)
+        assert x.shape == (n, *shape) and torch.isfinite(x).all()
+    x = drawn(source(kind, (1, 1, 128), (0, 1)), 64)
+    assert (x.flatten(1).std(1) > 0.02).float().mean() > 0.6, "a line is not left out of the frame"
+
+
+def test_on_a_ground_the_rim_is_plain_and_the_middle_stays():
+    x, ground = torch.rand(200, 1, 33, 33), torch.full((200, 1, 1, 1), 0.3)
+    y = drawn(lambda n: on_ground(x, ground), 0)
+    rim = (y - ground)[..., [0, -1], :][..., [0, -1]].abs().mean()
+    assert rim < 0.1 * (x - ground).abs().mean() and (y - x)[..., 16, 16].abs().mean() < 0.05
+    half = drawn(lambda n: on_ground(x, ground, share=0.5), 0)
+    assert 0.3 < (half == x).flatten(1).all(1).float().mean() < 0.7
+    assert torch.equal(drawn(lambda n: on_ground(x, ground, share=0.0), 0), x)
 
 
 def test_mixtures_and_given_images():
