@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ._core.arrays import as_images, check_labels
+from ._core.serialization import located
 from ._core.validation import (  # noqa: F401
     check_count,
     check_finite,
@@ -23,7 +24,6 @@ from ._core.validation import (  # noqa: F401
     check_whole,
     range_of,
 )
-from .weights import located
 
 DIGITS = tuple("0123456789")
 CLASSES = {

@@ -14,29 +14,22 @@ from torch import Tensor, nn
 
 from . import metrics
 from ._core import loop
+from ._core.boundary import Target, probe_logits, row_by_row
 from ._core.checkpoint import Checkpoint
+from ._core.device import on_device, pick_device, unwrapped
+from ._core.freezing import frozen
+from ._core.hooks import Tap
 from ._core.loop import OnStep
+from ._core.random_state import learning, with_gradients
+from ._core.serialization import fingerprint, read_tensors, split, write_tensors
+from ._core.validation import check_name
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
-from .data import check_name
 from .generator import Generator
-from .losses import KINDS, Batch, InversionLoss, Loss, surest
+from .losses import KINDS, Batch, Loss, surest
 from .presets import PRESETS, InversionConfig
-from .probe import (
-    Tap,
-    Target,
-    frozen,
-    learning,
-    on_device,
-    pick_device,
-    probe_logits,
-    row_by_row,
-    unwrapped,
-    with_gradients,
-)
-from .weights import fingerprint, read_tensors, split, write_tensors
 
 if TYPE_CHECKING:
-    from .look import Figure
+    from .plot.style import Figure
 
 
 class Inversion:
@@ -128,8 +121,10 @@ class Inversion:
         with frozen(self.generator) as generator, torch.no_grad():
             d = self.device
             return torch.cat(
-                [row_by_row(generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu())
-                 for zb, v, y in parts]
+                [
+                    row_by_row(generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu())
+                    for zb, v, y in parts
+                ]
             )
 
     def __repr__(self) -> str:
@@ -144,7 +139,7 @@ class Inversion:
     def plot(self, per_class: int = 10, *, judge: nn.Module | None = None, classes=None,
              title: str | None = None, seed: int = 0, choose_from: int = 1) -> Figure:  # fmt: skip
         """New images of each class as a figure, in their own range; see `plot.gallery`."""
-        from .plot import gallery  # matplotlib is read only where something is drawn
+        from .plot.galleries import gallery
 
         return gallery(self, per_class, judge=judge, classes=classes, title=title, seed=seed,
                        choose_from=choose_from)  # fmt: skip

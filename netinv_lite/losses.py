@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ._core.boundary import answer, recording
+from ._core.validation import check_finite, check_name
 from .conditioning import Condition
-from .data import check_finite, check_name
-from .probe import answer, recording
 
 
 def kl(logits: Tensor, v: Tensor) -> Tensor:
@@ -65,7 +65,9 @@ def class_cosine(f: Tensor, k: Tensor) -> Tensor:
     """The mean cosine over pairs of one class only, at the same linear cost; f (N,D), k (N,)."""
     u = F.normalize(f, dim=1)
     alike = k[:, None] == k  # (N, N)
-    first = alike.byte().argmax(1)  # a row for each class, without asking the device which there are
+    first = alike.byte().argmax(
+        1
+    )  # a row for each class, without asking the device which there are
     sums = torch.zeros_like(u).index_add(0, first, u)
     pairs = (alike.sum() - len(u)).clamp_min(1)
     return (sums.square().sum() - len(u)) / pairs

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import probe
+from ._core.boundary import answer
+from ._core.device import unwrapped
+from ._core.freezing import frozen
+from ._core.hooks import Tap
+from ._core.validation import check_images
 
 
 @torch.no_grad()
@@ -18,7 +22,7 @@ def features(model: nn.Module, images: Tensor, *, layer=None, batch_size: int = 
     Raises ValueError for empty or non-finite images, a wrong shape or range, an unknown layer.
     """
     model = _checked(model, images)
-    with probe.frozen(model), probe.Tap(model, images.shape[1:], layer) as tap:
+    with frozen(model), Tap(model, images.shape[1:], layer) as tap:
         return torch.cat([tap(x)[1].to(images.device) for x in _batches(images, batch_size)])
 
 
@@ -31,8 +35,8 @@ def logits(model: nn.Module, images: Tensor, *, batch_size: int = 256) -> Tensor
     are not finite or not (N,K).
     """
     model = _checked(model, images)
-    with probe.frozen(model):
-        rows = [probe.answer(model, x) for x in _batches(images, batch_size)]
+    with frozen(model):
+        rows = [answer(model, x) for x in _batches(images, batch_size)]
     out = torch.cat(rows).to(images.device)
     if not torch.isfinite(out).all():
         raise ValueError("The model's logits hold NaN or infinity: check its weights.")
@@ -208,12 +212,12 @@ def confusion(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 def _checked(model: nn.Module, images: Tensor) -> nn.Module:
     """The model itself, without wrappers, once the images are found to fit it."""
-    model = probe.unwrapped(model)
+    model = unwrapped(model)
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
     shape = getattr(model, "image_shape", images.shape[1:])
-    probe.check_images(images, shape, getattr(model, "input_range", (-torch.inf, torch.inf)))
+    check_images(images, shape, getattr(model, "input_range", (-torch.inf, torch.inf)))
     return model
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from netinv_lite.experiments import Experiment
+from netinv_lite.studies.runner import Experiment
 
 
 def settings(datasets, seeds):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from netinv_lite.shortcuts import Cue
+from netinv_lite.applications.shortcuts import Cue
 
 SIDE, K = 12, 5
 MARK = Cue("corner", corner=3, size=2)  # in the ninth of nine blocks, which no class is read from

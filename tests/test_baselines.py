@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 import netinv_lite as nil
 from helpers import Own, assert_same, reader, snapshot, tiny_cnn
-from netinv_lite.baselines import PRESETS, Ascent, AscentConfig, log_odds, pixel_ascent
+from netinv_lite.baselines.pixel_ascent import PRESETS, Ascent, AscentConfig, log_odds, pixel_ascent
 
 FEW = AscentConfig(steps=4, batch_size=8)
 

@@ -8,8 +8,8 @@ from torchvision.models.shufflenetv2 import channel_shuffle
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot
-from netinv_lite import deep
-from netinv_lite.blocks import chain, split
+from netinv_lite.direct.partition import chain, split
+from netinv_lite.studies import direct_resnet as deep
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 

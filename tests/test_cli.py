@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 import warnings
 
 import numpy as np
@@ -19,9 +18,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import netinv_lite as nil
-from netinv_lite import cli, inventory, shipping
 from netinv_lite.__main__ import main
-from netinv_lite.weights import SHIPPED, read_tensors
+from netinv_lite._core.serialization import SHIPPED, read_tensors
+from netinv_lite.cli import commands as cli
+from netinv_lite.direct.stages import Training
+from netinv_lite.models import inventory
+from netinv_lite.models import recipes as shipping
 
 QUICK = ("--steps", "4", "--batch-size", "8", "--width", "4", "--no-progress")
 TINY = ("CNN", {"widths": (4, 4, 4)}, 0, nil.FitConfig(2))
@@ -90,7 +92,7 @@ def fails(capsys, *argv: str) -> str:
 # --- help -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["invert", "direct", "fit", "benchmark", "weights"])
+@pytest.mark.parametrize("command", ["invert", "direct", "fit", "experiment", "weights"])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -102,7 +104,7 @@ def test_help_has_an_example(command, capsys):
 def test_without_a_command_it_explains_itself(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("invert", "fit", "benchmark", "weights", "examples:"))
+    assert all(word in out for word in ("invert", "fit", "experiment", "weights", "examples:"))
     assert main(["--version"]) == 0
     assert f"netinv_lite {nil.__version__}, Python " in capsys.readouterr().out
 
@@ -321,19 +323,8 @@ def test_fit_says_what_is_wrong(here, capsys):
     assert "epochs=0" in fails(capsys, "fit", "digits", "--epochs", "0")
 
 
-def test_benchmark_gets_its_arguments(monkeypatch):
-    calls = []
-    stub = types.SimpleNamespace(main=lambda out, **rest: calls.append((out, rest)) or 130)
-    monkeypatch.setitem(sys.modules, "netinv_lite.benchmark", stub)
-    monkeypatch.setitem(vars(nil), "benchmark", stub)
-    assert main(["benchmark", "--quick", "--out", "b.json", "--only", "import", "floor"]) == 130
-    rest = {"quick": True, "only": ["import", "floor"], "fresh": False, "progress": True}
-    assert calls == [("b.json", rest)]
-
-
-def test_benchmark_suggests_parts(here, capsys):
-    said = fails(capsys, "benchmark", "--quick", "--only", "flor")
-    assert "Did you mean 'floor'?" in said
+def test_the_benchmark_is_an_experiment_now(capsys):
+    assert "experiment benchmark" in fails(capsys, "benchmark", "--quick")
 
 
 WAY_BACK = ("direct", "digits", "--cut", "hidden", "--steps", "2", "--joint", "2", "--batch-size",
@@ -349,7 +340,7 @@ def test_direct_writes_an_inverse_that_can_be_loaded(here, capsys):
 
 
 def test_direct_goes_on_where_it_was_stopped(here, capsys, monkeypatch):
-    advance, taken = nil.direct._Run._advance, []
+    advance, taken = Training.advance, []
 
     def stopping(self, *args):
         if len(taken) == 5:
@@ -358,7 +349,7 @@ def test_direct_goes_on_where_it_was_stopped(here, capsys, monkeypatch):
         taken.append(1)
         advance(self, *args)
 
-    monkeypatch.setattr(nil.direct._Run, "_advance", stopping)
+    monkeypatch.setattr(Training, "advance", stopping)
     assert main([*WAY_BACK, "--save", "inverse.safetensors"]) == 130
     assert "kept: the steps so far" in capsys.readouterr().err
     monkeypatch.undo()
@@ -446,7 +437,8 @@ def test_an_interrupted_invert_goes_on(tmp_path):
 def test_an_interrupted_fit_goes_on(tmp_path):
     driver = tmp_path / "driver.py"
     driver.write_text(
-        "import sys\nfrom netinv_lite import FitConfig, shipping\n"
+        "import sys\nfrom netinv_lite import FitConfig\n"
+        "from netinv_lite.models import recipes as shipping\n"
         "from netinv_lite.__main__ import main\n"
         "shipping.RECIPES['digits'] = ('CNN', {'widths': (4, 4, 4)}, 0, FitConfig(6))\n"
         "sys.exit(main(sys.argv[1:]))\n"

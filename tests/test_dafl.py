@@ -7,8 +7,8 @@ import torch
 
 import netinv_lite as nil
 from helpers import QUICK, assert_same, snapshot, tiny_cnn
+from netinv_lite.baselines.dafl import DaflLoss, Unconditioned, dafl
 from netinv_lite.losses import Batch
-from netinv_lite.dafl import DaflLoss, Unconditioned, dafl
 
 CONFIG = nil.InversionConfig(steps=150, batch_size=64)
 

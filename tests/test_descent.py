@@ -8,8 +8,8 @@ from torch import nn
 
 import netinv_lite as nil
 from helpers import Own, assert_same, snapshot, tiny_cnn
-from netinv_lite.descent import PRESETS, DescentConfig, pixel_descent
-from netinv_lite.probe import batch_statistics
+from netinv_lite._core.hooks import batch_statistics
+from netinv_lite.baselines.deep_inversion import PRESETS, DescentConfig, pixel_descent
 
 FEW = DescentConfig(steps=3, batch_size=8, jitter=0.1, zoom=0.1, colour=0.1, copies=2)
 

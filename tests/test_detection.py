@@ -8,8 +8,11 @@ import pytest
 import torch
 
 import netinv_lite as nil
-from netinv_lite import detection, experiments, ood, outliers
-from netinv_lite.studies import EXPERIMENTS
+from netinv_lite.applications import ood
+from netinv_lite.applications import ood_scores as outliers
+from netinv_lite.studies import ood as detection
+from netinv_lite.studies import runner as experiments
+from netinv_lite.studies.registry import EXPERIMENTS
 
 STUDY = EXPERIMENTS["detection"]
 

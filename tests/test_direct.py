@@ -10,12 +10,14 @@ import torchvision
 from torch import nn
 
 from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
-from netinv_lite import direct, stages
-from netinv_lite.direct import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
-from netinv_lite.search import corrected
-from netinv_lite.stages import Training
+from netinv_lite import direct
+from netinv_lite.direct import stages
+from netinv_lite.direct.refinement import corrected
+from netinv_lite.direct.stages import Training
+from netinv_lite.direct.training import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
 
-QUICK = DirectConfig(steps=4, joint=4, batch_size=8, width=8)
+pytestmark = pytest.mark.filterwarnings("ignore:The stage .* brought nothing")
+QUICK = DirectConfig(steps=4, joint=4, batch_size=8, width=8, answer=0.0)
 
 
 def train(model=None, config=QUICK, **settings):
@@ -431,8 +433,15 @@ def test_every_stage_runs_on_a_deep_network():
     assert len(inverse.report(n=2)) == len(inverse.blocks)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": 0.0}, {"image": -1.0},
-                                   {"block": 0.0, "image": 0.0, "cycle": 0.0}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"lr": 0.0},
+        {"image": -1.0},
+        {"block": 0.0, "image": 0.0, "cycle": 0.0, "answer": 0.0},
+    ],
+)
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         DirectConfig(**wrong)

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot
-from netinv_lite import stages
-from netinv_lite.blocks import split
-from netinv_lite.direct import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
-from netinv_lite.scale import estimate
-from netinv_lite.stages import Training
+from netinv_lite.direct import stages
+from netinv_lite.direct.cost import estimate
+from netinv_lite.direct.partition import split
+from netinv_lite.direct.stages import Training
+from netinv_lite.direct.training import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
 
 SHAPE, K = (3, 16, 16), 3
 QUICK = DirectConfig(steps=2, joint=2, batch_size=4, width=4)
@@ -327,8 +327,18 @@ def test_answers_that_are_no_logits_are_explained_before_the_training(form, word
             call()
 
 
+def test_a_stage_without_a_loss_is_refused():
+    G = seeded(lambda: nil.models.DCGAN(latent_dim=6, widths=(8, 6, 4)).generator).eval()
+    config = replace(QUICK, block=0.0, image=0.0, cycle=0.0)
+    with pytest.raises(ValueError, match="'block 1' has no loss .* block, image, cycle above zero"):
+        train(G, config, G.image_shape, input_range=G.input_range)
+    alone = replace(QUICK, image=0.0, cycle=0.0, answer=0.0)
+    with pytest.raises(ValueError, match="'joint' has no loss .* image, cycle above zero"):
+        train(seeded(Net), alone)
+
+
 def test_a_generator_gives_no_class_to_agree_on():
-    G = seeded(lambda: nil.architectures.DCGAN(latent_dim=6, widths=(8, 6, 4)).generator).eval()
+    G = seeded(lambda: nil.models.DCGAN(latent_dim=6, widths=(8, 6, 4)).generator).eval()
     config = replace(QUICK, answer=0.1)
     inverse = train(G, config, G.image_shape, input_range=G.input_range)
     assert "answer" not in inverse.history["joint"][0]
@@ -385,6 +395,18 @@ def test_where_gradients_are_switched_off(where, tmp_path):
     assert not any(p.is_inference() for p in (*inverse.parameters(), *again.parameters()))
 
 
+def test_a_model_that_no_gradient_can_pass_is_refused():
+    with torch.inference_mode():
+        model = Net()
+    with pytest.raises(ValueError, match=r"made inside torch.inference_mode\(\)"):
+        train(model)
+
+
+def test_a_softmax_at_the_end_is_warned_of():
+    with pytest.warns(UserWarning, match="outputs are probabilities"):
+        train(seeded(Wrapped, lambda y: y.softmax(1)).eval())
+
+
 def test_a_model_back_in_training_still_shows_what_it_answers():
     model = seeded(Net)
     inverse = train(model, config=replace(QUICK, joint=0))
@@ -406,7 +428,7 @@ def test_blocks_by_hand_that_are_no_part_of_the_model_come_back_as_they_were():
 
 
 def test_blocks_by_hand_move_with_the_model():
-    from netinv_lite.blocks import moved
+    from netinv_lite.direct.partition import moved
 
     model = seeded(Net)
     here, own = copy.deepcopy(model), nn.Sequential(nn.ReLU())
@@ -549,7 +571,7 @@ def test_a_stage_ends_no_worse_than_it_began_at_any_depth():
         assert len(rows) == 1 + 10 and len(rows[0]["losses"]) == len(both.blocks)
         with torch.no_grad():
             for depth in range(1, 4):
-                x = nil.synthetic.source("mixed", SHAPE, (0, 1))
+                x = nil.direct.synthetic.source(config.source, SHAPE, (0, 1))
                 torch.manual_seed(5)
                 x = x(64)
                 a = both.representations(x, depth)[-1]
@@ -566,3 +588,28 @@ def test_a_stage_that_brings_nothing_says_so():
         UserWarning, match="'joint' brought nothing.*lower joint_lr than 50 may help"
     ):
         train(model, config)
+
+
+@pytest.mark.filterwarnings("error:The stage .* brought nothing")
+@pytest.mark.parametrize("steps", [10, 40])
+def test_the_defaults_learn_in_every_stage_however_short(steps):
+    model = seeded(Net).eval()
+    config = replace(DirectConfig(), steps=steps, joint=steps)
+    inverse = train(model, config)
+    for stage, looks in inverse.held_out.items():
+        first, best = looks[0]["losses"], min(max(look["losses"]) for look in looks)
+        assert best < max(first), stage
+    joint = inverse.held_out["joint"]
+    kept = [look for look in joint if all(map(float.__le__, look["losses"], joint[0]["losses"]))]
+    assert len(kept) > 1, "a state that is better at every depth"
+
+
+def test_a_rate_that_is_too_high_is_lowered_and_what_is_not_finite_is_gone_back_from():
+    model, kept = seeded(Net).eval(), []
+    go_back = stages.Best.go_back
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages.Best, "go_back", lambda self: kept.append(self) or go_back(self))
+        train(model, DirectConfig(steps=30, joint=40, joint_lr=0.2, batch_size=8, width=8))
+    assert kept and kept[-1].rate == 0.5 ** len(kept)
+    with pytest.raises(FloatingPointError, match="not finite at step"):
+        train(model, replace(QUICK, steps=40, lr=1e30, keep_best=False))

@@ -7,7 +7,7 @@ import torch
 
 import netinv_lite as nil
 from helpers import QUICK, assert_same, invert, seeded, snapshot, tiny_cnn
-from netinv_lite.distillation import DistillConfig, distill, teach
+from netinv_lite.applications.distillation import DistillConfig, distill, teach
 
 FEW = DistillConfig(steps=4, batch_size=8)
 

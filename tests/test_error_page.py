@@ -131,7 +131,6 @@ def test_messages_of_a_new_module_appear(zoo):
         ("TypeError", "no animal"),
         ("TypeError", "‹animal› is no animal"),
     ]
-    assert {entry.raised_by for entry in zoo} == {("feed",)}
     assert {groups.group_of(entry) for entry in zoo} == {groups.OTHER}
 
 
@@ -199,10 +198,78 @@ def test_a_message_without_advice_is_told_apart():
     assert advice.says_what_to_do(("The weights are NaN: load them again.",))
 
 
-def test_documented_names_are_found_wherever_the_code_lives():
-    page = ["netinv_lite.Inversion", "netinv_lite.plot.losses", "netinv_lite.metrics.losses"]
-    assert errors.documented("netinv_lite.inversion", "Inversion.sample", page) == (
-        "netinv_lite.Inversion.sample"
-    )
-    assert errors.documented("netinv_lite.plot.charts", "losses", page) == "netinv_lite.plot.losses"
-    assert errors.documented("netinv_lite._core.arrays", "as_tensor", page) is None
+# --- through what it comes ------------------------------------------------------------------
+
+CALLS = {
+    "__init__.py": "from .keeper import Keeper\n",
+    "__init__.pyi": "from .rooms.food import feed as feed\nfrom .rooms import food as meals\n",
+    "keeper.py": """
+from .rooms.food import feed as give
+from . import meals
+
+class Keeper:
+    def __init__(self):
+        self._begin()
+
+    def _begin(self):
+        give("hay")
+
+    def evening(self):
+        return meals.deliver()
+""",
+    "rooms/__init__.py": "",
+    "rooms/food.py": """
+def feed(food):
+    _check(food)
+
+def deliver():
+    _check("all")
+
+def _check(food):
+    if not food:
+        raise ValueError("no food")
+""",
+}
+
+
+@pytest.fixture
+def park(tmp_path) -> Path:
+    """A made-up package with rooms and lazy names."""
+    for name, source in CALLS.items():
+        path = tmp_path / "park" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    return tmp_path / "park"
+
+
+def test_names_of_readers_are_found_where_they_are_defined(park):
+    callers = errors.callers(park)
+    assert callers.place("park.Keeper") == ("park.keeper", "Keeper")
+    assert callers.place("park.feed") == ("park.rooms.food", "feed")
+    assert callers.place("park.meals.deliver") == ("park.rooms.food", "deliver")
+    assert callers.place("park.nothing") is None
+
+
+def test_a_message_names_the_nearest_documented_objects(park, monkeypatch):
+    entry = error_messages.collected(park)[0]
+    found = {}
+    for page in (("park.feed", "park.Keeper"), ("park.Keeper",), ("park.meals.deliver",), ()):
+        monkeypatch.setattr(errors, "listed", lambda page=page: list(page))
+        errors.on_the_page.cache_clear()
+        found[page] = errors.documented_callers(entry, park)
+    errors.on_the_page.cache_clear()
+    assert [*found.values()] == [
+        ["park.feed", "park.Keeper.evening"],
+        ["park.Keeper", "park.Keeper.evening"],
+        ["park.meals.deliver"],
+        [],
+    ]
+
+
+def test_messages_of_the_core_name_public_functions():
+    entries = error_messages.collected(errors.PACKAGE)
+    entry = next(entry for entry in entries if "returns one logit" in entry.text)
+    names = errors.documented_callers(entry)
+    assert names[0] == "netinv_lite.invert" and len(names) > 5
+    found = [errors.callers(errors.PACKAGE).place(name) for name in errors.listed()]
+    assert found.count(None) <= 1, "a name of the API page that is not where it says"

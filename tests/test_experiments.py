@@ -17,8 +17,8 @@ from joblib.externals.loky import get_reusable_executor
 
 import netinv_lite as nil
 from grid import GRID, PLAN
-from netinv_lite import experiments
-from netinv_lite.studies import EXPERIMENTS
+from netinv_lite.studies import runner as experiments
+from netinv_lite.studies.registry import EXPERIMENTS
 
 HERE = Path(__file__).parent
 
@@ -251,14 +251,14 @@ def test_the_runs_of_a_study_are_all_different(name):
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_a_study_measures_what_the_book_prints(monkeypatch):
-    monkeypatch.setattr(nil.quality, "PRESETS", {
+    monkeypatch.setattr(nil.studies.evaluation, "PRESETS", {
         name: (loss, nil.InversionConfig(steps=3, batch_size=16, width=8))
         for name, (loss, _) in nil.PRESETS.items()})  # fmt: skip
     settings = {"dataset": "digits", "seed": 0, "loss": "cosine by class"}
     (row,) = experiments.attempt(EXPERIMENTS["losses"], [settings])
     assert not row["error"]
-    real = nil.studies.datasets("digits", 0, "plain", "real")
-    noise = nil.studies.datasets("digits", 0, "-robust", "noise")
+    real = nil.studies.datasets.datasets("digits", 0, "plain", "real")
+    noise = nil.studies.datasets.datasets("digits", 0, "-robust", "noise")
     own = set(row) - set(settings) - set(experiments.KEYS)
     assert set(real) == set(noise) == own | {"cpu_seconds"}
     assert real["judge"] > 0.95 and real["excess_vendi"] == pytest.approx(1)
@@ -269,10 +269,13 @@ def test_a_study_measures_what_the_book_prints(monkeypatch):
 def test_the_gap_is_studied_by_one_change_at_a_time(monkeypatch):
     short = {"steps": 3, "batch_size": 16, "width": 8}
     presets = {n: (loss, replace(config, **short)) for n, (loss, config) in nil.PRESETS.items()}
-    monkeypatch.setattr(nil.quality, "PRESETS", presets)
+    monkeypatch.setattr(nil.studies.evaluation, "PRESETS", presets)
     study = EXPERIMENTS["gap"]
     runs = [s for s in study.settings(("digits",), (0,)) if s["network"] == "plain"]
-    wanted = [nil.quality.wanted(**nil.studies.gap(**settings))[1] for settings in runs]
+    wanted = [
+        nil.studies.evaluation.wanted(**nil.studies.ablations.gap(**settings))[1]
+        for settings in runs
+    ]
     own = [{**vars(run["loss"]), **vars(run["config"])} for run in wanted]
     changes = [settings["change"] for settings in runs]
     base = {name: own[changes.index(name)] for name in ("readable", "papers")}
@@ -295,7 +298,7 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     loss, _ = nil.PRESETS["readable"]
     short = nil.InversionConfig(steps=3, batch_size=16, width=8)
     presets = {"readable": (loss, short), "typical": (nil.PRESETS["typical"][0], short)}
-    monkeypatch.setattr(nil.quality, "PRESETS", presets)
+    monkeypatch.setattr(nil.studies.evaluation, "PRESETS", presets)
     point = partial(nil.front.front, "digits", 0, "-robust")
     real, noise = point("real", 0.0, 0), point("noise", 0.0, 0)
     assert real["referee"] > 0.95 and real["excess_referee"] == pytest.approx(1)
@@ -354,11 +357,11 @@ def test_runs_that_share_something_are_written_one_by_one(tmp_path):
 def test_a_student_is_measured_on_real_images(monkeypatch):
     loss, _ = nil.PRESETS["bold"]
     short = nil.InversionConfig(steps=3, batch_size=16, width=8)
-    monkeypatch.setattr(nil.studies, "PRESETS", {"bold": (loss, short)})
+    monkeypatch.setattr(nil.studies.distillation, "PRESETS", {"bold": nil.Preset(loss, short)})
     few = nil.distillation.DistillConfig(steps=20, batch_size=32)
     monkeypatch.setattr(nil.distillation, "DistillConfig", lambda: few)
-    real = nil.studies.distillation("digits", 0, "real", 0.0, 0)
-    noise = nil.studies.distillation("digits", 0, "noise", 0.0, 0)
-    made = nil.studies.distillation("digits", 0, "bold", 0.1, 2)
+    real = nil.studies.distillation.distillation("digits", 0, "real", 0.0, 0)
+    noise = nil.studies.distillation.distillation("digits", 0, "noise", 0.0, 0)
+    made = nil.studies.distillation.distillation("digits", 0, "bold", 0.1, 2)
     assert set(real) == set(noise) == set(made) and real["teacher"] > 0.95
     assert real["accuracy"] > noise["accuracy"] + 0.2 and 0 <= made["accuracy"] <= 1

@@ -7,12 +7,13 @@ import torch
 
 import netinv_lite as nil
 from helpers import assert_same, seeded
-from netinv_lite import classifiers, shipped_gan
-from netinv_lite import gan as module
 from netinv_lite.__main__ import main
-from netinv_lite.architectures import DCGAN
-from netinv_lite.direct import DirectConfig, inverse_of, invert_layers
-from netinv_lite.gan import GANConfig, fit_gan
+from netinv_lite.direct.training import DirectConfig, inverse_of, invert_layers
+from netinv_lite.models import gan as module
+from netinv_lite.models import gan_recipes as shipped_gan
+from netinv_lite.models import zoo as classifiers
+from netinv_lite.models.architectures import DCGAN
+from netinv_lite.models.gan import GANConfig, fit_gan
 
 QUICK = GANConfig(epochs=3, batch_size=16, average=0.5)
 

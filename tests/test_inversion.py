@@ -25,8 +25,8 @@ from helpers import (
     tiny_mlp,
 )
 from netinv_lite._core import checkpoint
+from netinv_lite._core.hooks import Tap, batch_statistics
 from netinv_lite.losses import TERMS, log_odds
-from netinv_lite.probe import Tap, batch_statistics
 
 # So few steps leave the images of a class alike; the test of the warning itself asks for it.
 pytestmark = pytest.mark.filterwarnings("ignore:The generator has collapsed")
@@ -263,7 +263,7 @@ def test_batch_norm_statistics_can_be_asked_for():
     with pytest.raises(ValueError, match="batch_norm is for models with batch-norm layers"):
         invert(Own(), image_shape=(3, 8, 8), loss=asked)
     with pytest.raises(ValueError, match="train them one by one"):
-        nil.together.invert_together(model, [{"loss": asked}, {"loss": asked, "seed": 1}])
+        nil.ensemble.invert_together(model, [{"loss": asked}, {"loss": asked, "seed": 1}])
 
 
 def test_on_step_sees_every_step_and_disturbs_none():

@@ -274,7 +274,9 @@ def test_a_term_of_weight_zero_is_not_computed(name, monkeypatch):
     monkeypatch.setattr(losses, function, lambda *_: pytest.fail(f"{name} was computed"))
     others = {term: 1.0 for term in losses.TERMS if function not in USES[term]}
     none = dict.fromkeys(losses.TERMS, 0.0)
-    assert nil.InversionLoss(**{**none, **others}).terms(losses.Batch(**BATCH)).keys() == others.keys()
+    assert (
+        nil.InversionLoss(**{**none, **others}).terms(losses.Batch(**BATCH)).keys() == others.keys()
+    )
     only_it = nil.InversionLoss(**{**none, name: 1.0})
     with pytest.raises(pytest.fail.Exception, match=name):
         only_it.terms(losses.Batch(**BATCH))
@@ -349,7 +351,11 @@ def test_every_weight_is_a_term():
 
 
 def test_the_papers_defaults():
-    assert nil.InversionLoss().terms(losses.Batch(**BATCH)).keys() == {"kl", "cross_entropy", "cosine"}
+    assert nil.InversionLoss().terms(losses.Batch(**BATCH)).keys() == {
+        "kl",
+        "cross_entropy",
+        "cosine",
+    }
 
 
 @pytest.mark.parametrize("weight", [-1, math.nan, math.inf])

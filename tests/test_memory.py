@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import netinv_lite as nil
-from netinv_lite import learners, memory
-from netinv_lite.experiments import _packs, key
-from netinv_lite.studies import EXPERIMENTS
+from netinv_lite.studies import memorisation as memory
+from netinv_lite.studies import small_networks as learners
+from netinv_lite.studies.registry import EXPERIMENTS
+from netinv_lite.studies.runner import _packs, key
 
 STUDY = EXPERIMENTS["memory"]
 BASE = {"dataset": "digits", "seed": 0, "swapped": False, **memory.BASE}
@@ -188,4 +189,4 @@ def test_nothing_of_the_caller_is_changed(tiny):
     state = torch.get_rng_state()
     learners.trained("digits", 0, False, **{**memory.BASE, "architecture": "vit"})
     assert torch.equal(state, torch.get_rng_state())
-    assert nil.memory is memory and nil.learners is learners
+    assert nil.studies.memorisation is memory and nil.studies.small_networks is learners

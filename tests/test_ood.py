@@ -8,8 +8,14 @@ from torch import nn
 
 import netinv_lite as nil
 from helpers import assert_same, quadrants, snapshot, tiny_mlp
-from netinv_lite import ood
-from netinv_lite.ood import GARBAGE, Detector, ExclusionConfig, score, train_with_exclusion
+from netinv_lite.applications import ood
+from netinv_lite.applications.ood import (
+    GARBAGE,
+    Detector,
+    ExclusionConfig,
+    score,
+    train_with_exclusion,
+)
 
 SHORT = nil.InversionConfig(steps=3, batch_size=16, width=8, latent_dim=8)
 QUICK = ExclusionConfig(epochs=3, settle=0, excluded=24, batch_size=32, lr=0.02, inversion=SHORT)

@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import netinv_lite as nil
 from helpers import assert_same, snapshot
-from netinv_lite.outliers import NAMES, Baselines, Pixels, separation
+from netinv_lite.applications.ood_scores import NAMES, Baselines, Pixels, separation
 
 
 def scores(seed, n, shift, scale=1.0):

@@ -15,8 +15,11 @@ from PIL import Image
 from torch import nn
 
 import netinv_lite as nil
-from netinv_lite import charts, look, metrics, plot, tiles
+from netinv_lite import metrics, plot
 from netinv_lite._core.validation import range_of
+from netinv_lite.plot import charts
+from netinv_lite.plot import mosaic as tiles
+from netinv_lite.plot import theme as look
 
 pytestmark = pytest.mark.filterwarnings("error")
 

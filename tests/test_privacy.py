@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from netinv_lite.privacy import PrivacyTest, matched, privacy_test, similarity
+from netinv_lite.applications.privacy import PrivacyTest, matched, privacy_test, similarity
 
 
 def images(n, seed):

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot, tiny_cnn
-from netinv_lite.reconstruction import Reconstruction, StationaryConfig, stationary
+from netinv_lite.applications.reconstruction import Reconstruction, StationaryConfig, stationary
 
 DECAY = 0.02
 FEW = StationaryConfig(steps=3)

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from helpers import seeded
-from netinv_lite import codes, experiments, recovery
-from netinv_lite.architectures import DCGAN
-from netinv_lite.experiments import attempt
-from netinv_lite.studies import EXPERIMENTS
+from netinv_lite.direct import latent_search as codes
+from netinv_lite.models.architectures import DCGAN
+from netinv_lite.studies import gan_inversion as recovery
+from netinv_lite.studies import runner as experiments
+from netinv_lite.studies.registry import EXPERIMENTS
+from netinv_lite.studies.runner import attempt
 
 BASE = {"dataset": "fashion_mnist", "seed": 0, "code": 16}
 

@@ -8,10 +8,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import SHAPE, assert_same, snapshot, tiny_cnn
-from netinv_lite.blocks import split
-from netinv_lite.direct import DirectConfig, LayerwiseInverse, invert_layers
-from netinv_lite.own import torchvision_network
-from netinv_lite.scale import estimate, told
+from netinv_lite.direct.cost import estimate, told
+from netinv_lite.direct.partition import split
+from netinv_lite.direct.training import DirectConfig, LayerwiseInverse, invert_layers
+from netinv_lite.models.external import torchvision_network
 
 CONFIG = DirectConfig(steps=3, joint=2, batch_size=4, width=8)
 

@@ -6,8 +6,16 @@ import torch
 import netinv_lite as nil
 from helpers import assert_same, quadrants, snapshot
 from marked import MARK, SIDE, K, drawn, reader
-from netinv_lite import shortcuts
-from netinv_lite.shortcuts import Cue, Finding, brighter, concentrated, detect, find, plant
+from netinv_lite.applications import shortcuts
+from netinv_lite.applications.shortcuts import (
+    Cue,
+    Finding,
+    brighter,
+    concentrated,
+    detect,
+    find,
+    plant,
+)
 
 # ---- planting -------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def run_elsewhere(notebook, python, folder):
 LOADS = """import os, subprocess, sys
 import netinv_lite as nil
 print(os.listdir(), "netinv_lite" in nil.__file__)
-print(nil.load_referee("digits").num_classes, len(nil.experiments.load_results("losses")) > 0)
+print(nil.load_referee("digits").num_classes, len(nil.studies.load_results("losses")) > 0)
 judge = "import netinv_lite as nil; print(nil.load_judge('digits').num_classes)"
 print(subprocess.run([sys.executable, "-c", judge], capture_output=True, text=True).stdout)"""
 FILES = ["results/losses.csv", "weights/*.json",

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import netinv_lite as nil
-from netinv_lite import synthetic
-from netinv_lite.synthetic import KINDS, mixture, of, on_ground, source
+from netinv_lite.direct import synthetic
+from netinv_lite.direct.synthetic import KINDS, mixture, of, on_ground, source
 
 
 def drawn(draw, n=16, seed=0):

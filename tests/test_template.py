@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import netinv_lite as nil
 from helpers import assert_same, seeded, snapshot
+from netinv_lite.baselines.paper_generator import Template, invert_with_template
 from netinv_lite.conditioning import hot_matrix
-from netinv_lite.template import Template, invert_with_template
 
 FEW = nil.InversionConfig(steps=3, batch_size=2, latent_dim=100)
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import netinv_lite as nil
 from helpers import assert_same, quadrants, raising, seeded, snapshot, tiny_cnn, tiny_mlp
-from netinv_lite.training import FitConfig, accuracy, augment, fit, one_cycle, pgd
+from netinv_lite.models.training import FitConfig, accuracy, augment, fit, one_cycle, pgd
 
 DATA = quadrants()
 BRIEF = FitConfig(epochs=4, batch_size=16, lr=0.05)

@@ -118,14 +118,14 @@ def methods(model, **about):
     loss = nil.InversionLoss(perturbed_kl=1, gradient=1, batch_norm=0)
     short = nil.reconstruction.StationaryConfig(steps=2)
     climb = nil.baselines.AscentConfig(steps=2)
-    descend = nil.descent.DescentConfig(steps=2, batch_norm=1)
+    descend = nil.baselines.DescentConfig(steps=2, batch_norm=1)
     return {
         "invert": lambda: nil.invert(model, config=TINY, **about).accuracy(8),
         "every loss": lambda: nil.invert(model, config=TINY, loss=loss, **about).sample(2),
         "together": lambda: nil.invert_many(model, [0, 1], together=True, config=TINY, **about),
         "ascent": lambda: nil.baselines.pixel_ascent(model, config=climb, **about).accuracy(4),
-        "descent": lambda: nil.descent.pixel_descent(model, config=descend, **about).accuracy(4),
-        "dafl": lambda: nil.dafl.dafl(model, config=TINY, **about).draw(4),
+        "descent": lambda: nil.baselines.pixel_descent(model, config=descend, **about).accuracy(4),
+        "dafl": lambda: nil.baselines.dafl(model, config=TINY, **about).draw(4),
         "stationary": lambda: nil.reconstruction.stationary(model, config=short, **about),
         "accuracy": lambda: nil.metrics.inversion_accuracy(model, x, k),
         "confidence": lambda: nil.metrics.confidence(model, x),
@@ -176,7 +176,7 @@ def test_samples_can_be_viewed(shape):
     model = build(Net, K, shape)
     inversion = nil.invert(model, config=TINY, **about)
     ascent = nil.baselines.pixel_ascent(model, config=nil.baselines.AscentConfig(steps=1), **about)
-    drawn = nil.dafl.dafl(model, config=TINY, **about).draw(6)[0]
+    drawn = nil.baselines.dafl(model, config=TINY, **about).draw(6)[0]
     for x in (inversion.sample(2)[0], inversion.images(torch.eye(K)), ascent.sample(2)[0], drawn):
         assert x.stride() == torch.empty(x.shape).stride()
         model(x)

@@ -28,21 +28,22 @@ from helpers import (
     tiny_cnn,
     tiny_mlp,
 )
-from netinv_lite import codes, weights
 from netinv_lite import data as data_module
 from netinv_lite.__main__ import main
+from netinv_lite._core import serialization as weights
 from netinv_lite._core.checkpoint import Checkpoint
-from netinv_lite.architectures import DCGAN
-from netinv_lite.classifiers import load_classifier, save_classifier
-from netinv_lite.codes import searched
-from netinv_lite.distillation import DistillConfig, teach
-from netinv_lite.gan import GANConfig, fit_gan
-from netinv_lite.inventory import list_weights
-from netinv_lite.ood import Detector, ExclusionConfig, train_with_exclusion
-from netinv_lite.outliers import Baselines, Pixels
-from netinv_lite.own import load_strictly
-from netinv_lite.probe import unwrapped
-from netinv_lite.training import FitConfig, accuracy, fit, pgd
+from netinv_lite._core.device import unwrapped
+from netinv_lite.applications.distillation import DistillConfig, teach
+from netinv_lite.applications.ood import Detector, ExclusionConfig, train_with_exclusion
+from netinv_lite.applications.ood_scores import Baselines, Pixels
+from netinv_lite.direct import latent_search as codes
+from netinv_lite.direct.latent_search import searched
+from netinv_lite.models.architectures import DCGAN
+from netinv_lite.models.external import load_strictly
+from netinv_lite.models.gan import GANConfig, fit_gan
+from netinv_lite.models.inventory import list_weights
+from netinv_lite.models.training import FitConfig, accuracy, fit, pgd
+from netinv_lite.models.zoo import load_classifier, save_classifier
 
 DATA = quadrants()
 BRIEF = FitConfig(epochs=2, batch_size=16, lr=0.05)

@@ -13,15 +13,15 @@ from safetensors.torch import save_file
 
 import netinv_lite as nil
 from helpers import Own, assert_same, seeded, tiny_cnn
-from netinv_lite import weights
-from netinv_lite.classifiers import (
+from netinv_lite._core import serialization as weights
+from netinv_lite.models.training import accuracy
+from netinv_lite.models.zoo import (
     load_classifier,
     load_judge,
     load_referee,
     save_classifier,
     shipped,
 )
-from netinv_lite.training import accuracy
 
 NAMES = sorted(shipped())
 DIGITS = ["digits", "digits-judge", "digits-referee", "digits-robust"]

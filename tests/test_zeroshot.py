@@ -7,12 +7,16 @@ import pytest
 import torch
 
 import netinv_lite as nil
-from netinv_lite import deep, experiments, reversal, surrogates, zeroshot
-from netinv_lite.blocks import split
 from netinv_lite.data import CLASSES
-from netinv_lite.experiments import _packs, attempt
+from netinv_lite.direct.partition import split
 from netinv_lite.losses import total_variation
-from netinv_lite.studies import EXPERIMENTS
+from netinv_lite.studies import direct_architectures as reversal
+from netinv_lite.studies import direct_losses as zeroshot
+from netinv_lite.studies import direct_resnet as deep
+from netinv_lite.studies import runner as experiments
+from netinv_lite.studies import training_sources as surrogates
+from netinv_lite.studies.registry import EXPERIMENTS
+from netinv_lite.studies.runner import _packs, attempt
 
 DIRECT, REVERSAL, DEEP = (EXPERIMENTS[name] for name in ("direct", "reversal", "deep"))
 COMMON = {"psnr", "ssim", "cycle", "agreement", "judge", "values", "train_seconds"}
@@ -29,11 +33,11 @@ def tiny(monkeypatch):
     monkeypatch.setattr(zeroshot, "STEPS", {"inverse": 10, "long": 20, "descent": 2})
     monkeypatch.setattr(surrogates, "PER_CLASS", 1)
     monkeypatch.setattr(surrogates, "GENERATORS", 2)
-    quick = nil.descent.DescentConfig(steps=2)
-    monkeypatch.setitem(nil.descent.PRESETS, "deep-inversion", quick)
+    quick = nil.baselines.DescentConfig(steps=2)
+    monkeypatch.setitem(nil.baselines.deep_inversion.PRESETS, "deep-inversion", quick)
     short = nil.InversionConfig(steps=2, batch_size=8, width=4)
     loss, _ = nil.PRESETS["readable"]
-    monkeypatch.setattr(nil.quality, "PRESETS", {"readable": (loss, short)})
+    monkeypatch.setattr(nil.studies.evaluation, "PRESETS", {"readable": (loss, short)})
     monkeypatch.setattr(reversal, "IMAGES", 200)
     monkeypatch.setattr(reversal, "EPOCHS", {"mnist": {"CNN": 1, "MLP": 1}})
     clear()

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 import netinv_lite as nil
-from netinv_lite import deep, plot
-from netinv_lite.classifiers import DEEP
-from netinv_lite.look import Figure, drawn, told
-from netinv_lite.tiles import Gallery, to_rgb
-from netinv_lite.weights import versions, write_json
-from netinv_lite.zeroshot import PER_CLASS
+from netinv_lite import plot
+from netinv_lite._core.serialization import versions, write_json
+from netinv_lite.models.zoo import DEEP
+from netinv_lite.plot.mosaic import Gallery, to_rgb
+from netinv_lite.plot.theme import Figure, drawn, told
+from netinv_lite.studies import direct_resnet as deep
+from netinv_lite.studies.direct_losses import PER_CLASS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET, SEED = "cifar10", 0
@@ -33,7 +34,7 @@ DEPTHS = {2: "3", 4: "7", 6: "11", 9: "17", 11: "pooled"}  # block -> convolutio
 
 def chosen() -> torch.Tensor:
     """The first unseen image of each class, (K,C,H,W)."""
-    x, labels = nil.quality.real_images(DATASET, PER_CLASS)
+    x, labels = nil.studies.evaluation.real_images(DATASET, PER_CLASS)
     return torch.stack([x[(labels == c).nonzero()[0, 0]] for c in range(10)])
 
 

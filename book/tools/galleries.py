@@ -20,9 +20,9 @@ import torch
 
 import netinv_lite as nil
 from netinv_lite import metrics, plot
-from netinv_lite.look import Figure, drawn, percent, told
-from netinv_lite.tiles import Gallery, to_rgb
-from netinv_lite.weights import versions, write_json
+from netinv_lite._core.serialization import versions, write_json
+from netinv_lite.plot.mosaic import Gallery, to_rgb
+from netinv_lite.plot.theme import Figure, drawn, percent, told
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = {"mnist": "readable", "fashion_mnist": "readable", "svhn": "vivid", "cifar10": "vivid"}

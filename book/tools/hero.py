@@ -20,9 +20,9 @@ import torch
 
 import netinv_lite as nil
 from netinv_lite import metrics, plot
-from netinv_lite.look import DEEP, INK, RIGHT, WIDTH, WRONG, Figure, drawn, percent, told
-from netinv_lite.tiles import TICK, mosaic, to_rgb
-from netinv_lite.weights import versions, write_json
+from netinv_lite._core.serialization import versions, write_json
+from netinv_lite.plot.mosaic import TICK, mosaic, to_rgb
+from netinv_lite.plot.theme import DEEP, INK, RIGHT, WIDTH, WRONG, Figure, drawn, percent, told
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK, SEED, PER_CLASS, DRAWN = "mnist", 0, 100, 3

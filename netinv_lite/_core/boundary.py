@@ -166,8 +166,15 @@ class Target:
     num_classes: int
 
     @classmethod
-    def of(cls, model: nn.Module, *, image_shape=None, input_range=None,
-           num_classes: int | None = None, device: str | torch.device = "auto") -> Target:  # fmt: skip
+    def of(
+        cls,
+        model: nn.Module,
+        *,
+        image_shape=None,
+        input_range=None,
+        num_classes: int | None = None,
+        device: str | torch.device = "auto",
+    ) -> Target:
         """The network on `device`; shape and range as given or its attributes, K measured.
 
         Raises ValueError for a model, shapes or a number of classes that do not fit; warns of a
@@ -175,8 +182,10 @@ class Target:
         """
         model = on_device(model, device)
         if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
-            raise ValueError("The model was made inside torch.inference_mode(), and no gradient "
-                             "can pass it: make or load it outside, or under torch.no_grad().")  # fmt: skip
+            raise ValueError(
+                "The model was made inside torch.inference_mode(), and no gradient can pass it: "
+                "make or load it outside, or under torch.no_grad()."
+            )
         shape, span = signature(model, image_shape, input_range)
         logits = probe_logits(model, shape, span)
         K = logits.shape[1]
@@ -193,5 +202,3 @@ class Target:
     def answer(self, x: Tensor) -> Tensor:
         """The logits (B,K) of images x (B,C,H,W), see `answer`."""
         return answer(self.model, x)
-
-

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..weights import check_writable, located, plain, read_tensors, split, write_tensors
 from .device import device_of
 from .random_state import random_state, set_random_state
+from .serialization import check_writable, located, plain, read_tensors, split, write_tensors
 
 
 class Checkpoint:
@@ -73,8 +73,10 @@ class Checkpoint:
                 state = split(tensors, f"{name}.{i}")
                 if state:  # a frozen parameter has none
                     on_device = group.get("fused") or group.get("capturable")
-                    optimiser.state[p] = {key: value if key == "step" and not on_device else
-                                          _placed(value, p) for key, value in state.items()}
+                    optimiser.state[p] = {
+                        key: value if key == "step" and not on_device else _placed(value, p)
+                        for key, value in state.items()
+                    }
         set_random_state(tensors, self._device)
         return tensors, about
 

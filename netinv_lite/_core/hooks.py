@@ -96,7 +96,7 @@ def head(model: nn.Module, image_shape, input_range=(0.0, 1.0)) -> nn.Module:
     if not reached:
         raise ValueError(
             "The model has no linear layer and no convolution whose input could serve as features. "
-            f"Name a module, features='...', of: {', '.join(n for n, _ in model.named_modules() if n)}."
+            f"Name a module, features='...', of: {_names(model)}."
         )
     return (linear or reached)[-1]
 
@@ -109,9 +109,13 @@ def final_linear(model: nn.Module, image_shape, input_range=None) -> nn.Linear:
     if not reached:
         raise ValueError(
             "The model has no linear layer whose input could serve as features. Name a module, "
-            f"features='...', of: {', '.join(n for n, _ in model.named_modules() if n)}."
+            f"features='...', of: {_names(model)}."
         )
     return reached[-1]
+
+
+def _names(model: nn.Module) -> str:
+    return ", ".join(name for name, _ in model.named_modules() if name)
 
 
 def _reached(model: nn.Module, image_shape, input_range, kinds) -> list[nn.Module]:

@@ -1,0 +1,96 @@
+"""Modules under the names they had before: found for one more version, with a warning."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    "architectures": "models.architectures",
+    "arguments": "cli.parser",
+    "blocks": "direct.partition",
+    "charts": "plot.charts",
+    "classifiers": "models",
+    "cli_direct": "cli.direct",
+    "cli_files": "cli.files",
+    "codes": "direct.latent_search",
+    "dafl": "baselines.dafl",
+    "deep": "studies.direct_resnet",
+    "descent": "baselines.deep_inversion",
+    "detection": "studies.ood",
+    "detector": "applications.ood_detector",
+    "experiments": "studies",
+    "front": "studies.readability_diversity",
+    "gan": "models.gan",
+    "inventory": "models.inventory",
+    "inverses": "direct.decoders",
+    "layerwise": "direct.inverse",
+    "learned": "studies.confusions",
+    "learners": "studies.small_networks",
+    "look": "plot.theme",
+    "memory": "studies.memorisation",
+    "outliers": "applications.ood_scores",
+    "own": "models.external",
+    "parsing": "cli.types",
+    "probe": "_core",
+    "quality": "studies.evaluation",
+    "recovery": "studies.gan_inversion",
+    "reversal": "studies.direct_architectures",
+    "scale": "direct.cost",
+    "search": "direct.refinement",
+    "shipped_gan": "models.gan_recipes",
+    "shipping": "models.recipes",
+    "surrogates": "studies.training_sources",
+    "synthetic": "direct.synthetic",
+    "teaching": "exercises",
+    "template": "baselines.paper_generator",
+    "tiles": "plot.mosaic",
+    "together": "ensemble",
+    "training": "models.training",
+    "weights": "_core.serialization",
+    "workers": "studies.executors",
+    "zeroshot": "studies.direct_losses",
+}
+
+
+def module(package: str, old: str) -> ModuleType | None:
+    """The module that was called `old`, with a warning; None where there was none."""
+    if old not in MOVED:
+        return None
+    new = f"{package}.{MOVED[old]}"
+    warnings.warn(f"{package}.{old} is now {new}; the old name goes with the next version.",
+                  DeprecationWarning, stacklevel=3)  # fmt: skip
+    return import_module(new)
+
+
+def install(package: str) -> None:
+    """Let `import package.old` find the module under its new name."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder(package))
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, package: str):
+        self.package = package
+
+    def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
+        package, _, old = name.rpartition(".")
+        known = package == self.package and old in MOVED
+        return ModuleSpec(name, _Alias(package, old)) if known else None
+
+
+class _Alias(Loader):
+    def __init__(self, package: str, old: str):
+        self.package, self.old = package, old
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        found = module(self.package, self.old)
+        self.spec = found.__spec__
+        return found
+
+    def exec_module(self, found: ModuleType) -> None:
+        found.__spec__ = self.spec  # the import has put that of the old name there

@@ -1,0 +1,262 @@
+"""Tensors on disk: safetensors with a JSON beside them, written atomically, checked by hash."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save, save_file
+from torch import Tensor
+
+_HERE = Path(__file__).parents[1]  # the package
+# A wheel carries the shipped files inside the package; a checkout keeps them at its root.
+SHIPPED = _HERE / "_data" if (_HERE / "_data").is_dir() else _HERE.parent / "data"
+
+
+def located(path: str | Path) -> Path:
+    """The path with a leading ~ written out.
+
+    Raises:
+        ValueError: there is no home folder that ~ could stand for.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.parts[:1] == ("~",):
+        raise ValueError(f"{path}: there is no home folder here that ~ could stand for. Write the "
+                         "path out, or set HOME.")  # fmt: skip
+    return path
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call `write` on a temporary neighbour of `path`, then rename it: whole or not at all.
+
+    As if the file had been opened and written: a symbolic link is followed, a new file has the
+    permissions that the umask leaves, an old one keeps its own.
+
+    Returns:
+        The path, with a leading ~ written out.
+
+    Raises:
+        OSError: the file cannot be written; what was there before still is.
+    """
+    path = located(path)
+    partial = None
+    try:
+        target = path.resolve() if path.is_symlink() else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():
+            raise OSError("it is no regular file")
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        partial.touch()
+        mode = stat.S_IMODE((target if target.exists() else partial).stat().st_mode)
+        write(partial)
+        with suppress(OSError):  # a file system without permissions
+            partial.chmod(mode)
+        os.replace(partial, target)
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"Cannot write {path} ({error}). Choose a folder that you may write to and that has "
+            "room left; nothing was overwritten."
+        ) from error
+    finally:
+        if partial is not None:
+            with suppress(OSError):  # the error above says more
+                partial.unlink(missing_ok=True)
+    return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise, before any work is done, the OSError with which `write_atomically` would end it."""
+
+    class Enough(Exception):
+        pass
+
+    def stop(_partial):
+        raise Enough
+
+    with suppress(Enough):
+        write_atomically(path, stop)
+
+
+def write_json(path: str | Path, content: dict) -> Path:
+    """Write `content` as indented JSON, atomically."""
+    text = json.dumps(content, indent=2) + "\n"
+    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Any], **metadata) -> Path:
+    """Write `tensors` as safetensors; the keywords, and a hash of all, are JSON in its header.
+
+    Entries of a state dict that are no tensors (what `get_extra_state` returns) go into that
+    header, too.
+
+    Raises:
+        ValueError: an entry is neither a tensor nor what JSON can hold, see `plain`.
+        OSError: the file cannot be written.
+    """
+    about = json.loads(json.dumps(metadata))  # as it will be read
+    others = plain(tensors)
+    if others:
+        about[_OTHERS] = others
+    # Cloned, because safetensors takes no two names for one memory (tied weights).
+    flat = {key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()
+            if key not in others}  # fmt: skip
+    # One entry, because safetensors writes several in random order: equal content, equal file.
+    header = {_ENTRY: json.dumps({"sha256": _hash(flat, about), **about})}
+    return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict]:
+    """Tensors and metadata of a safetensors file; what `write_tensors` got, in memory of their own.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is truncated, is not what `write_tensors` wrote there, or is not a
+            safetensors file (a pickle is never opened).
+    """
+    path = located(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            # Copies, for the file's own memory would keep it open: Windows replaces no such file.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is truncated, altered or not a safetensors file ({error}). Get a whole copy; "
+            "pickled .pt/.pth files are not read, convert them with safetensors.torch.save_file."
+        ) from error
+    about = {key: _parsed(text) for key, text in header.items()}
+    if _ENTRY not in about:  # another program's file, or one that ships
+        return tensors, about
+    about = about[_ENTRY]
+    if not isinstance(about, dict) or about.pop("sha256", None) != _hash(tensors, about):
+        raise ValueError(f"{path} was altered after it had been written: get a whole copy.")
+    return {**tensors, **about.pop(_OTHERS, {})}, about
+
+
+_ENTRY, _OTHERS = "netinv_lite", "not tensors"
+
+
+def plain(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a state dict that are no tensors, as JSON gives them back.
+
+    Raises:
+        ValueError: one of them is more than numbers, text, lists and dicts, or a tensor is of a
+            kind that safetensors does not hold. Called before a long run, it says so before
+            anything is lost.
+    """
+    others = {}
+    for name, value in tensors.items():
+        if isinstance(value, Tensor):
+            _check_kind(name, value)
+            continue
+        try:
+            others[name] = _as_json(value)
+        except TypeError as error:
+            raise ValueError(
+                f"The entry {name!r} of the state dict holds a {error}, which cannot be saved "
+                "without a pickle. Let get_extra_state return a tensor, or numbers, text, lists "
+                "and dicts."
+            ) from error
+    return others
+
+
+def _check_kind(name: str, t: Tensor) -> None:
+    if t.layout is not torch.strided or t.is_meta or t.is_quantized or not _holds(t.dtype):
+        kind = "meta" if t.is_meta else t.dtype if t.layout is torch.strided else t.layout
+        raise ValueError(f"The entry {name!r} of the state dict is a tensor of kind {kind}, which "
+                         "safetensors cannot hold: convert it first.")  # fmt: skip
+
+
+@functools.cache
+def _holds(dtype: torch.dtype) -> bool:
+    try:
+        return bool(save({"t": torch.empty(0, dtype=dtype)}))
+    except (KeyError, ValueError, SafetensorError):
+        return False
+
+
+def _as_json(value):
+    """`value` with lists for tuples; a TypeError names what JSON would lose."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _as_json(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError("dict whose keys are no text" if isinstance(value, dict) else
+                    type(value).__name__)  # fmt: skip
+
+
+def _hash(tensors: dict[str, Tensor], about: dict) -> str:
+    text = fingerprint(tensors) + json.dumps(about, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parsed(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:  # another program's file, such as {"format": "pt"}
+        return text
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(located(path).read_bytes()).hexdigest()
+
+
+def fingerprint(tensors: dict[str, Any]) -> str:
+    """Hexadecimal SHA-256 of the names and values of all tensors, whatever their device.
+
+    Other entries of a state dict are left out: what a module counts or notes beside its weights
+    does not make it another network.
+    """
+    digest = hashlib.sha256()
+    for name, t in sorted(tensors.items()):
+        if isinstance(t, Tensor):
+            digest.update(name.encode())
+            digest.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def split(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries whose name starts with `prefix.`, without it."""
+    start = prefix + "."
+    return {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
+
+
+def versions() -> dict:
+    """What a result depends on: device and library versions."""
+    import platform
+
+    import torchvision
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
+
+
+def about() -> str:
+    """One line for the top of a notebook: versions and device."""
+    from .. import __version__
+
+    v = versions()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return (
+        f"netinv_lite {__version__}, Python {v['python']}, torch {v['torch']}, {device}, "
+        f"{v['threads']} thread{'s' * (v['threads'] != 1)}"
+    )

@@ -1,0 +1,180 @@
+"""Did training images come back, or only images of their class? Matching, and the privacy test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import bootstrap, mannwhitneyu
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from .._core.validation import range_of
+
+
+def similarity(
+    a: Tensor, b: Tensor, *, data_range: float | None = None, input_range=None, batch: int = 4096
+) -> Tensor:
+    """SSIM of every image of a with every image of b.
+
+    Args:
+        a: (N,C,H,W).
+        b: (M,C,H,W), of the same shape.
+        data_range: the width of the input range, where only that is known.
+        input_range: (low, high); by default (0, 1), or (-1, 1) where some pixels are negative.
+        batch: pairs at a time.
+
+    Returns:
+        (N,M), on the device of a.
+
+    Raises:
+        ValueError: images of different shapes, or in neither range.
+
+    Source: Wang et al. 2004, by torchmetrics.
+    """
+    _alike(a, b)
+    b, width = b.to(a.device), _width(a, b, data_range, input_range)
+    i, j = (p.flatten() for p in torch.meshgrid(torch.arange(len(a)), torch.arange(len(b)),
+                                                indexing="ij"))  # fmt: skip
+    parts = [structural_similarity_index_measure(a[p], b[q], data_range=width,
+                                                 reduction="none").view(-1)
+             for p, q in zip(i.split(batch), j.split(batch), strict=True)]  # fmt: skip
+    return torch.cat(parts).view(len(a), len(b))
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Pairs of the best one-to-one assignment, most similar first.
+
+    rows, columns (P,) int64: image `rows[i]` of the first set belongs to image `columns[i]` of the
+    second; ssim, psnr (P,), the latter in dB.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    ssim: Tensor
+    psnr: Tensor
+
+    def share_above(self, ssim: float = 0.4) -> float:
+        """The share of the pairs that are more alike than `ssim`."""
+        return (self.ssim > ssim).float().mean().item()
+
+    def __repr__(self) -> str:
+        if not len(self.rows):
+            return "Matching(no pairs)"
+        best, mean, worst = self.ssim[0], self.ssim.mean(), self.ssim[-1]
+        return (f"Matching({len(self.rows)} pairs: SSIM {best:.2f} to {worst:.2f}, {mean:.2f} on "
+                f"average; the best pair {self.psnr[0]:.1f} dB)")  # fmt: skip
+
+
+def matched(
+    images: Tensor, real: Tensor, *, data_range: float | None = None, input_range=None
+) -> Matching:
+    """The one-to-one assignment of images to real ones with the largest sum of SSIM.
+
+    max over assignments π of Σ SSIM(images_i, real_π(i)). One image can stand for one real image
+    only, so that a class mean does not match them all.
+
+    Args:
+        images: (N,C,H,W).
+        real: (M,C,H,W), of the same shape.
+        data_range: the width of the input range, where only that is known.
+        input_range: (low, high); by default (0, 1), or (-1, 1) where some pixels are negative.
+
+    Returns:
+        min(N,M) pairs, on the device of the images.
+
+    Raises:
+        ValueError: images of different shapes, or in neither range.
+    """
+    _alike(images, real)
+    images, real = images.detach(), real.detach().to(images.device)
+    width = _width(images, real, data_range, input_range)
+    alike = similarity(images, real, data_range=width)  # (N, M)
+    pairs = linear_sum_assignment(alike.double().cpu().numpy(), maximize=True)
+    rows, columns = (torch.as_tensor(index, device=images.device) for index in pairs)
+    order = alike[rows, columns].argsort(descending=True)
+    rows, columns = rows[order], columns[order]
+    psnr = peak_signal_noise_ratio(images[rows], real[columns], data_range=width,
+                                   dim=(1, 2, 3), reduction="none")  # fmt: skip
+    return Matching(rows, columns, alike[rows, columns], psnr)
+
+
+@dataclass(frozen=True)
+class PrivacyTest:
+    """AUC that a training image is nearer than an unseen one, with a bootstrap interval of 95 %."""
+
+    auc: float
+    low: float
+    high: float
+
+    @property
+    def leaks(self) -> bool:
+        """True where chance, an AUC of one half, lies below the interval."""
+        return self.low > 0.5
+
+    def __repr__(self) -> str:
+        verdict = "the training images are nearer" if self.leaks else "no sign of a leak"
+        return f"PrivacyTest(AUC {self.auc:.3f}, {self.low:.3f} to {self.high:.3f}: {verdict})"
+
+
+def privacy_test(
+    images: Tensor, train: Tensor, unseen: Tensor, *, resamples: int = 2000, seed: int = 0
+) -> PrivacyTest:
+    """Are training images nearer to the images than unseen ones of the same kind?
+
+    d(r) = min_i ‖r − images_i‖₂ of each real image r; AUC = P(d(train) < d(unseen)), ties half.
+    One half means that what came back is typical of the class and no more; the interval is the
+    percentile bootstrap over both sets of real images. Swapped sets give 1 − AUC.
+
+    Args:
+        images: (N,C,H,W), what came back.
+        train: (T,C,H,W), what the network was trained on.
+        unseen: (T,C,H,W), of the same classes, or the test is of the difference between the sets.
+        resamples: of the bootstrap.
+        seed: likewise.
+
+    Raises:
+        ValueError: sets of fewer than two images, or of different sizes or shapes.
+    """
+    _alike(images, train)
+    _alike(images, unseen)
+    if len(train) < 2 or len(train) != len(unseen):
+        raise ValueError(f"{len(train)} training and {len(unseen)} unseen images: equally many are "
+                         "needed, at least two of each.")  # fmt: skip
+    near, far = (_distance(real, images) for real in (train, unseen))  # (T,) each
+    found = bootstrap((near, far), _auc, n_resamples=resamples, method="percentile", batch=500,
+                      vectorized=True, random_state=np.random.default_rng(seed))  # fmt: skip
+    return PrivacyTest(float(_auc(near, far)), *map(float, found.confidence_interval))
+
+
+def _distance(real: Tensor, images: Tensor) -> np.ndarray:
+    """The distance of each real image (T,C,H,W) to the nearest of the images (N,C,H,W); (T,)."""
+    images = images.detach().to(real.device)
+    return torch.cdist(real.detach().flatten(1), images.flatten(1)).amin(1).double().cpu().numpy()
+
+
+def _auc(near: np.ndarray, far: np.ndarray, axis: int = -1):
+    """P(near < far), ties half, along an axis: the statistic of Mann and Whitney, as a share."""
+    won = mannwhitneyu(far, near, axis=axis, method="asymptotic").statistic
+    return won / (near.shape[axis] * far.shape[axis])
+
+
+def _width(a: Tensor, b: Tensor, data_range: float | None, input_range) -> float:
+    if data_range is not None:
+        return float(data_range)
+    low, high = range_of(torch.cat([a.flatten(), b.to(a.device).flatten()]), given=input_range)
+    return high - low
+
+
+def _alike(a: Tensor, b: Tensor) -> None:
+    if a.ndim != 4 or b.ndim != 4 or a.shape[1:] != b.shape[1:]:
+        raise ValueError(f"Images (N,C,H,W) of one shape are needed, not {tuple(a.shape)} and "
+                         f"{tuple(b.shape)}.")  # fmt: skip
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise ValueError("Some images hold NaN or infinity.")

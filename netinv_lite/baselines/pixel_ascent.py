@@ -1,0 +1,199 @@
+"""Pixel ascent: what one would otherwise do, one optimisation an image and no generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from .._core.boundary import Target, answer
+from .._core.device import device_of
+from .._core.freezing import frozen
+from .._core.random_state import learning, with_gradients
+from .._core.validation import check_finite, check_name, check_positive, check_whole
+from ..conditioning import balanced_classes, one_hot
+from ..losses import log_odds, total_variation
+
+
+@dataclass(frozen=True)
+class AscentConfig:
+    """How far, from where, and with which prior the pixels climb.
+
+    Lengths are in units of half the input range, as if it were [-1, 1]: `step_size` is the L2
+    length of every step, `noise` the deviation of the noise at the start. `start` is the
+    brightness to begin at, from 0 (low end of the range) to 1 (None: uniform noise over the whole
+    range). `jitter` is the largest random shift, in pixels, before each gradient.
+    """
+
+    steps: int = 40
+    step_size: float = 0.5
+    start: float | None = None
+    noise: float = 0.1
+    total_variation: float = 0.0
+    jitter: int = 0
+    batch_size: int = 256
+
+    def __post_init__(self):
+        check_whole(self, steps=1, batch_size=1, jitter=0)
+        check_positive(self, "step_size")
+        check_finite(self, "noise", "total_variation")
+        if self.start is not None and not 0 <= self.start <= 1:
+            raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None "
+                             "for noise over the whole range.")  # fmt: skip
+
+
+PRESETS = {
+    "plain": AscentConfig(steps=80),
+    "black": AscentConfig(start=0.0),
+    "tv-jitter": AscentConfig(start=0.0, total_variation=1.0, jitter=1),
+}
+
+
+class Ascent:
+    """Pixel ascent against one classifier: `sample` and `accuracy`, as an `Inversion` has them.
+
+    There is no training: every call optimises its images anew. `history` is a dict of equally
+    long lists, `loss` and `accuracy`: entry t describes the images of the last call after t steps
+    (shifted by the jitter, if there is any).
+    """
+
+    def __init__(
+        self, target: Target, *, config: AscentConfig, seed: int = 0, progress: bool = True,
+        on_step=None,
+    ):  # fmt: skip
+        self.target, self.classifier, self.config, self.seed = target, target.model, config, seed
+        self.image_shape, self.input_range = target.image_shape, target.input_range
+        self.num_classes, self.progress, self.on_step = target.num_classes, progress, on_step
+        self.history: dict[str, list[float]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.classifier)
+
+    def sample(self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None):
+        """New images, class-major, and their classes.
+
+        -> images (n·per_class, C, H, W) in the input range, on the CPU, and labels
+        (n·per_class,) int64; n is the number of `classes` (default: all).
+        """
+        if per_class < 1:
+            raise ValueError(f"per_class={per_class}: at least 1 is needed.")
+        classes = range(self.num_classes) if classes is None else classes
+        k = torch.as_tensor(list(classes), dtype=torch.int64).repeat_interleave(per_class)
+        return self._run(k, seed), k
+
+    def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
+        """Share of n new images, the classes equally often, that the classifier reads as asked."""
+        k = balanced_classes(n, self.num_classes, random=self._random(seed))
+        x = self._run(k, seed)
+        with frozen(self.classifier), torch.no_grad():
+            read = [answer(self.classifier, xb).argmax(1).cpu() for xb in x.split(256)]
+        return (torch.cat(read) == k).float().mean().item()
+
+    def _random(self, seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + seed)
+
+    @with_gradients
+    def _run(self, k: Tensor, seed: int) -> Tensor:
+        """Images (N,C,H,W) of the classes k (N,), batch by batch; fills `history`."""
+        one_hot(k, self.num_classes)  # a ValueError for a class that there is not
+        k = k.clone()  # it may come from an inference mode
+        config, random = self.config, self._random(seed)
+        start = self._start(len(k), random)
+        shifts = torch.randint(-config.jitter, config.jitter + 1, (config.steps, 2),
+                               generator=random).tolist()  # fmt: skip
+        batches = list(zip(start.split(config.batch_size), k.split(config.batch_size), strict=True))
+        sums = torch.zeros(config.steps, 2)  # loss and accuracy, weighted by the batch
+        bar = tqdm(total=config.steps * len(batches), disable=not self.progress, desc="ascend",
+                   unit="step")  # fmt: skip
+        images = []
+        with bar, frozen(self.classifier), learning(0, self.device):
+            for x, kb in batches:
+                x, kb = x.to(self.device), kb.to(self.device)
+                for t, shift in enumerate(shifts):
+                    x, row = self._step(x, kb, shift)
+                    sums[t] += torch.tensor(list(row.values())) * len(x) / len(k)
+                    if self.on_step is not None:
+                        self.on_step(t + 1, row, self)
+                    bar.update()
+                images.append(x.cpu())
+        loss, accuracy = sums.T.tolist()
+        self.history = {"loss": loss, "accuracy": accuracy}
+        return torch.cat(images)
+
+    def _start(self, n: int, random: torch.Generator) -> Tensor:
+        low, high = self.input_range
+        if self.config.start is None:
+            return low + (high - low) * torch.rand(n, *self.image_shape, generator=random)
+        level = low + self.config.start * (high - low)
+        noise = self.config.noise * torch.randn(n, *self.image_shape, generator=random)
+        return (level + noise * (high - low) / 2).clamp(low, high)
+
+    def _step(self, x: Tensor, k: Tensor, shift) -> tuple[Tensor, dict[str, float]]:
+        """One step up; the row describes the images before it."""
+        low, high = self.input_range
+        x = x.detach().requires_grad_(True)
+        moved = x.roll(shift, (-2, -1)) if self.config.jitter else x
+        logits = answer(self.classifier, moved)
+        objective = log_odds(logits, k).sum()
+        if self.config.total_variation:
+            prior = total_variation(x) * 2 / (high - low)
+            objective = objective - self.config.total_variation * len(x) * prior
+        (g,) = torch.autograd.grad(objective, x)
+        with torch.no_grad():
+            row = {"loss": F.cross_entropy(logits, k).item(),
+                   "accuracy": (logits.argmax(1) == k).float().mean().item()}  # fmt: skip
+            norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            if not torch.isfinite(norm).all():
+                raise FloatingPointError("The classifier's gradient is not finite: check its "
+                                         "weights, or lower step_size.")  # fmt: skip
+            length = self.config.step_size * (high - low) / 2
+            return (x + length * g / norm.clamp_min(1e-30)).clamp(low, high), row
+
+    def __repr__(self) -> str:
+        c = self.config
+        start = "noise" if c.start is None else f"brightness {c.start:g}"
+        return (
+            f"Ascent({type(self.classifier).__name__}, K={self.num_classes}, {c.steps} steps of "
+            f"length {c.step_size:g} from {start}, seed {self.seed})"
+        )
+
+
+def pixel_ascent(
+    classifier: nn.Module,
+    *,
+    image_shape: Sequence[int] | None = None,
+    num_classes: int | None = None,
+    input_range: Sequence[float] | None = None,
+    preset: str = "plain",
+    config: AscentConfig | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+    on_step: Callable[[int, dict[str, float], Ascent], None] | None = None,
+) -> Ascent:
+    """Climb the classifier's certainty pixel by pixel; called as `invert` is.
+
+    x ← clip(x + a g/‖g‖), g = ∇_x [log-odds of k − λ TV(x)], a the length of a step. The log-odds
+    logit_k − logsumexp(others) has the direction of log softmax (whose gradient is that of the
+    log-odds times 1 − Q_k), without its vanishing where the classifier is sure.
+
+    classifier, image_shape, num_classes, input_range, device: as in `invert`.
+    preset: "plain" (from noise), "black" (from the low end of the range, slightly noisy) or
+        "tv-jitter" (as "black", with total variation and random shifts); `config` replaces it.
+    on_step: called as on_step(step, row, ascent) after every step of every batch.
+
+    The classifier is left bit-identical, in its mode, without hooks. Raises ValueError for shapes,
+    settings or names that do not fit, FloatingPointError for a gradient that is not finite.
+    Source: Simonyan, Vedaldi & Zisserman 2014, section 2; Mahendran & Vedaldi 2015 (total
+    variation, jitter).
+    """
+    check_name(preset, PRESETS, "preset")
+    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
+                       num_classes=num_classes, device=device)  # fmt: skip
+    return Ascent(target, config=config or PRESETS[preset], seed=seed, progress=progress,
+                  on_step=on_step)  # fmt: skip

@@ -1,0 +1,241 @@
+"""What each sub-command of `python -m netinv_lite` does; `__main__` reads the command line."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from argparse import Namespace
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .._core.serialization import read_tensors
+from .._core.validation import check_name
+from ..inversion import Inversion
+from ..inversion import invert as invert_one
+from ..losses import InversionLoss
+from ..models.external import only_with_model, own_network
+from ..models.inventory import describe, list_weights
+from ..models.zoo import load_classifier, load_judge, shipped
+from ..presets import PRESETS, InversionConfig
+from .files import check_target, checkpoint_beside, keeping_epochs
+
+SAMPLES = 1000  # images on which classifier and judge are counted
+
+
+# --- invert ---------------------------------------------------------------------------------
+
+
+def invert(args: Namespace) -> int:
+    """Invert a network for each seed; prints who reads the images, writes picture and generators.
+
+    With `save`, a hidden file beside it keeps the state of each seed until all is written.
+    """
+    if bool(args.name) == bool(args.model):
+        raise ValueError("Say which network: either the NAME of a shipped one (the command "
+                         "`weights` lists them) or --model package.module:function.")  # fmt: skip
+    only_with_model(args.weights, args.model)
+    if args.per_class < 1:
+        raise ValueError(f"--per-class {args.per_class}: at least 1 is needed.")
+    out = args.out or (None if args.save else "inversion.png")
+    for path, suffix in ((out, ".png"), (args.save, ".safetensors")):
+        if path:
+            check_target(Path(path), suffix)
+    classifier = own_network(args.model, args.weights) if args.model else load_classifier(args.name)
+    channels = (args.shape or getattr(classifier, "image_shape", (1,)))[0]
+    if out and channels not in (1, 3):
+        raise ValueError(f"Images of {channels} channels cannot be drawn: leave --out away and "
+                         "give --save g.safetensors instead.")  # fmt: skip
+    seeds = list(dict.fromkeys(args.seeds or [args.seed or 0]))
+    settings = _settings(args)
+    stopped = seeds if args.save else []
+    kept = {s: checkpoint_beside(args.save, classifier, settings, s) for s in stopped}
+    try:
+        runs = [_run(args, classifier, settings, seed, kept.get(seed)) for seed in seeds]
+        written = _write(args, classifier, runs, out)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_what_is_kept(kept)) from stop
+    for path in kept.values():
+        path.unlink(missing_ok=True)
+    print("written:", ", ".join(str(path) for path in written))
+    return 0
+
+
+def _settings(args: Namespace) -> dict:
+    """The keywords of `netinv_lite.invert` that decide the result, the seed apart."""
+    check_name(args.preset, PRESETS, "preset")
+    loss, config = PRESETS[args.preset]
+    given = {f.name: getattr(args, f.name) for f in fields(InversionConfig)}
+    weights = dict(args.loss or [])
+    for name in weights:
+        check_name(name, [f.name for f in fields(InversionLoss)], "loss term")
+    return {
+        "image_shape": args.shape,
+        "num_classes": args.classes,
+        "input_range": args.input_range,
+        "conditioning": args.conditioning,
+        "loss": replace(loss, **weights),
+        "config": replace(config, **{k: v for k, v in given.items() if v is not None}),
+        "features": args.features,
+    }
+
+
+def _run(args: Namespace, classifier, settings: dict, seed: int, checkpoint) -> Inversion:
+    steps = settings["config"].steps
+    print(f"Inverting {_title(args)}, preset {args.preset!r}, seed {seed}, {steps} steps.")
+    if checkpoint and checkpoint.exists():
+        done = read_tensors(checkpoint)[1].get("step", 0)
+        print(f"Going on from step {done}, where the same command was stopped.")
+    sys.stdout.flush()
+    start = time.perf_counter()
+    inversion = invert_one(classifier, **settings, device=args.device, seed=seed,
+                           progress=args.progress, checkpoint=checkpoint)  # fmt: skip
+    seconds = time.perf_counter() - start
+    said = f"the classifier reads {inversion.accuracy(SAMPLES):.1%}"
+    judge = _judge_of(classifier)
+    if judge is not None:
+        images, labels = inversion.sample(math.ceil(SAMPLES / inversion.num_classes), seed=2)
+        with torch.no_grad():
+            hits = judge(images).argmax(1) == labels
+        said += f", an independent judge {hits.float().mean().item():.1%}"
+    print(f"Of {SAMPLES:,} new images {said} as asked. {seconds:.1f} seconds.", flush=True)
+    return inversion
+
+
+def _title(args: Namespace) -> str:
+    return args.name or args.model
+
+
+def _judge_of(classifier: nn.Module) -> nn.Module | None:
+    data = getattr(classifier, "record", {}).get("data")
+    return load_judge(data) if f"{data}-judge" in shipped() else None
+
+
+def _write(args: Namespace, classifier: nn.Module, runs: list[Inversion], out) -> list[Path]:
+    """The generators, and one picture of them all."""
+    written = []
+    if args.save:
+        saved = Path(args.save)
+        for run in runs:
+            name = f"{saved.stem}-{run.seed}.safetensors" if len(runs) > 1 else saved.name
+            written.append(run.save(saved.with_name(name)))
+    if out:
+        from .. import plot
+
+        written.append(plot.save(_figure(args, classifier, runs), out))
+    return written
+
+
+def _figure(args: Namespace, classifier: nn.Module, runs: list[Inversion]):
+    """One generator: classes by images. Several: classes by generators, as in the papers."""
+    from .. import plot
+
+    K = runs[0].num_classes
+    classes = sorted({round(i * (K - 1) / (plot.ROWS - 1)) for i in range(plot.ROWS)})
+    samples = [
+        run.sample(args.per_class, seed=1, classes=classes if K > plot.ROWS else None)
+        for run in runs
+    ]
+    labels, judge = samples[0][1], _judge_of(classifier)
+    low, high = runs[0].generator.input_range
+    if len(runs) == 1:
+        title = f"{_title(args)}, inverted"
+        return plot.image_grid(samples[0][0], labels, classifier=classifier, judge=judge,
+                               input_range=(low, high), title=title)  # fmt: skip
+    images = [x if judge else (x - low) / (high - low) * 2 - 1 for x, _ in samples]
+    names = getattr(classifier, "classes", None)
+    return plot.generators(images, labels, judge=judge, classes=names)
+
+
+def _what_is_kept(checkpoints: dict[int, Path]) -> str:
+    if not checkpoints:
+        return "nothing is kept, because --save FILE was not given; to start anew:"
+    steps = [f"seed {seed} up to step {read_tensors(path)[1].get('step')}"
+             for seed, path in checkpoints.items() if path.exists()]  # fmt: skip
+    return f"kept: {', '.join(steps) or 'nothing yet'}. To go on:"
+
+
+# --- direct, fit, experiment, weights --------------------------------------------------------
+
+
+def direct(args: Namespace) -> int:
+    """Learn the way back from one representation of a network; with `estimate`, only count it."""
+    from .direct import direct
+
+    return direct(args)
+
+
+def fit(args: Namespace) -> int:
+    """Train a network of the book by its recipe, resuming where a stopped run left off."""
+    from ..models.recipes import RECIPES, checkpoint_of, fit_shipped
+
+    if args.dcgan:
+        return _fit_gan(args)
+    kind = next((k for k in ("robust", "judge", "referee") if getattr(args, k)), "")
+    name = args.name if not kind or args.name.endswith(f"-{kind}") else f"{args.name}-{kind}"
+    check_name(name, RECIPES, "recipe")
+    target = Path(args.out) / f"{name}.safetensors"
+    check_target(target, ".safetensors")
+    checkpoint = checkpoint_of(name, args.seed, args.epochs)
+    with keeping_epochs(checkpoint):
+        record = fit_shipped(name, args.out, seed=args.seed, epochs=args.epochs,
+                             progress=args.progress)  # fmt: skip
+    print("\n".join(describe(name, record)))
+    print(f"written: {target}, {target.with_suffix('.json')}")
+    return 0
+
+
+def _fit_gan(args: Namespace) -> int:
+    from ..models.gan_recipes import RECIPES, checkpoint_of, fit_shipped_gan
+
+    check_name(args.name, RECIPES, "recipe of a generator")
+    target = Path(args.out) / f"{args.name}.safetensors"
+    check_target(target, ".safetensors")
+    with keeping_epochs(checkpoint_of(args.name, args.seed, args.epochs)):
+        record = fit_shipped_gan(args.name, args.out, seed=args.seed, epochs=args.epochs,
+                                 progress=args.progress)  # fmt: skip
+    for key, value in record["quality"].items():
+        print(f"  {key.replace('_', ' ')} {value:.3f}")
+    print(f"written: {target}, {target.with_suffix('.json')}")
+    return 0
+
+
+def experiment(args: Namespace) -> int:
+    """Measure the runs of a grid that are not measured yet; prints their summary."""
+    from ..studies import runner as experiments
+    from ..studies.registry import EXPERIMENTS
+
+    if not args.name:
+        for one in EXPERIMENTS.values():
+            runs = len(one.settings(one.datasets, one.seeds))
+            print(f"{one.name:10} {runs:4} runs  {one.question}")
+        return 0
+    check_name(args.name, EXPERIMENTS, "experiment")
+    for dataset in args.datasets or ():
+        check_name(dataset, [n for n in shipped() if "-" not in n], "data set")
+    for option in ("jobs", "together"):
+        if getattr(args, option) < 1:
+            raise ValueError(f"--{option} {getattr(args, option)}: at least 1 is needed.")
+    path = Path(args.out) / f"{args.name}.csv"
+    try:
+        table = experiments.run(
+            EXPERIMENTS[args.name], out=args.out, datasets=args.datasets, seeds=args.seeds,
+            jobs=args.jobs, cluster=args.cluster, together=args.together, fresh=args.fresh,
+            progress=args.progress,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"the runs that were done are kept in {path}. To go on:") from stop
+    print(experiments.summary(table).to_string(float_format="{:.3f}".format))
+    failed = table[table["error"] != ""]
+    for _, row in failed.iterrows():
+        print(f"failed: {row['run']}: {row['error']}")
+    print(f"{len(table) - len(failed)} of {len(table)} runs are in {path}")
+    return 1 if len(failed) else 0
+
+
+def weights(args: Namespace) -> int:
+    """List the networks that ship, or those in a folder."""
+    return list_weights(args.name, args.folder, full=args.full)

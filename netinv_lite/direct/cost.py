@@ -1,0 +1,100 @@
+"""What inverting a large network will take, counted on a few images before it is begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from .._core.boundary import signature
+from .._core.device import device_of, on_device
+from .._core.random_state import learning
+from .config import DirectConfig
+from .inverse import LayerwiseInverse
+from .partition import moved
+from .stages import Training, looks_of
+from .synthetic import source
+
+TRIED = 2  # images in the step that is counted: batch normalisation needs two
+
+
+def estimate(
+    model: nn.Module, cut=None, *, image_shape=None, input_range=None,
+    config: DirectConfig | None = None, device: str | torch.device = "cpu",
+):  # fmt: skip
+    """What each stage of `invert_layers` takes: one step of it, counted.
+
+    total_tflop = (steps · gflop + looks at images that are held out) / 1000. Counted on two images
+    and scaled to `config.batch_size`: no time is measured. The model is left as it is.
+
+    Args:
+        model, cut, image_shape, input_range, config, device: as in `invert_layers`.
+
+    Returns:
+        A DataFrame with a row a stage: gflop, 10⁹ multiplications and additions of a step of the
+        whole batch, forward and back; memory_gb, 10⁹ bytes, what a step keeps for its backward
+        pass, plus the network, the inverses, their gradients and Adam's two moments; total_tflop.
+    """
+    import pandas as pd
+
+    config = config or DirectConfig()
+    here = on_device(model, device)
+    shape, span = signature(here, image_shape, input_range)
+    few, times = replace(config, batch_size=TRIED), config.batch_size / TRIED
+    with learning(0, device_of(here)):
+        inverse = LayerwiseInverse(here, moved(cut, model, here), shape, span, few, 0)
+        inverse.to(device_of(here))
+        fixed = 4 * sum(p.numel() for p in [*here.parameters(), *inverse.parameters()])
+        with inverse.held():
+            training = Training(inverse, source(config.source, shape, span))
+            counts = [_counted(training, i) for i in range(len(training.stages))]
+    rows = [{"stage": stage.name, "steps": stage.steps if count.learns else 0,
+             "gflop": times * count.flop / 1e9,
+             "memory_gb": (times * count.kept + fixed + count.trained) / 1e9,
+             "total_tflop": times * (stage.steps * count.flop + count.looks) / 1e12}
+            for stage, count in zip(training.stages, counts, strict=True)]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of a stage, for two images: operations of a step and of all looks, bytes that are kept."""
+
+    learns: bool
+    flop: int = 0
+    looks: int = 0
+    kept: int = 0
+    trained: int = 0
+
+
+def _counted(training: Training, number: int) -> Count:
+    with FlopCounterMode(display=False) as looking:
+        training.begin(number)  # the step from the deepest representation is the first
+    if not training.weights:
+        return Count(learns=False)
+    kept: dict[int, int] = {}
+
+    def keep(t: torch.Tensor) -> torch.Tensor:
+        if not isinstance(t, nn.Parameter):
+            kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda t: t):
+        training.advance()
+    looks = looks_of(training.stage) if training.best else 0
+    return Count(True, counter.get_total_flops(), looks * looking.get_total_flops(),
+                 sum(kept.values()), 12 * sum(p.numel() for p in training.weights))  # fmt: skip
+
+
+def told(table) -> str:
+    """The table of `estimate` as text, and its sums in units that a machine's data sheet has."""
+    work, memory = table["total_tflop"].sum(), table["memory_gb"].max()
+    rates = [f"{rate:6d} TFLOP/s: {work / rate / 60:10,.1f} minutes" for rate in (1, 10, 100)]
+    return "\n".join([
+        table.round(2).to_string(index=False),
+        f"in all {work:,.0f} TFLOP, at most {memory:.1f} GB at a time: counted, not measured",
+        "computed from that, if the machine sustains", *rates,
+    ])  # fmt: skip

@@ -1,0 +1,63 @@
+"""What a model answers with, and how like two images are, to the eye and to it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import torch
+from torch import Tensor, nn
+
+from .._core.boundary import answer, entering, probe_images, probe_logits, warn_if_probabilities
+from .._core.freezing import frozen
+from .._core.serialization import fingerprint
+
+SSIM_WINDOW = 11  # pixels: what the structural similarity of two images looks through
+
+
+def identity(model: nn.Module) -> str:
+    """A hash of all tensors of a model in eval mode."""
+    with frozen(model):
+        return fingerprint({k: t for k, t in model.state_dict().items() if isinstance(t, Tensor)})
+
+
+def classifies(model: nn.Module, image_shape, input_range) -> bool:
+    """Whether a model answers with logits (B,K), and not with images or maps of features.
+
+    Raises ValueError where it answers with no tensor, with one logit, or with numbers that are not
+    finite, or where no gradient can pass it; warns of one that ends in a softmax.
+    """
+    if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
+        raise ValueError("The model was made inside torch.inference_mode(), and no gradient can "
+                         "pass it: make or load it outside, or under torch.no_grad().")  # fmt: skip
+    x = entering(model, probe_images(image_shape, input_range))
+    with frozen(model), torch.no_grad(), suppress(Exception):  # `probe_logits` says what is wrong
+        made = model(x)
+        if isinstance(made, Tensor) and made.ndim > 2 and torch.isfinite(made).all():
+            return False
+    warn_if_probabilities(probe_logits(model, image_shape, input_range))
+    return True
+
+
+def compared(inverse, x: Tensor, a: Tensor, made: Tensor, depth: int) -> dict[str, float]:
+    """What `report` says of images `made` from a, the representation of x after block `depth`.
+
+    x, made (B,C,H,W), a (B, …). `made` may come back by any other way; of `inverse` only the
+    model, which is frozen, the blocks and the range are used.
+    """
+    from torchmetrics.functional.image import (
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
+    width = inverse.input_range[1] - inverse.input_range[0]
+    a, again = a.float(), inverse.through(made, depth)[-1].float()
+    psnr = peak_signal_noise_ratio(made, x, data_range=width, reduction="elementwise_mean",
+                                   dim=(1, 2, 3))  # fmt: skip
+    ssim = same = torch.tensor(torch.nan)
+    if min(x.shape[2:]) >= SSIM_WINDOW:
+        ssim = structural_similarity_index_measure(made, x, data_range=width)
+    if inverse.classifies:
+        same = answer(inverse.model, made).argmax(1) == answer(inverse.model, x).argmax(1)
+    return {"psnr": psnr.item(), "ssim": ssim.item(),
+            "cycle": ((again - a).norm() / a.norm()).item(),
+            "agreement": same.float().mean().item()}  # fmt: skip

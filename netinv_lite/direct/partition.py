@@ -1,0 +1,248 @@
+"""A network as a chain of shallow blocks, cut where everything flows through one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from .._core.boundary import entering, probe_images
+from .._core.device import device_of, unwrapped
+from .._core.freezing import frozen
+from .._core.validation import check_name
+from .tracing import Trace, traced
+
+POOLING = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd,
+           nn.modules.pooling._AdaptiveAvgPoolNd,
+           nn.modules.pooling._AdaptiveMaxPoolNd)  # fmt: skip
+# What changes the representation for good; everything else joins the block before it.
+HEAVY = (nn.modules.conv._ConvNd, nn.Linear, *POOLING, nn.Upsample, nn.PixelShuffle,
+         nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase)  # fmt: skip
+HEAVY_FUNCTIONS = {
+    F.conv1d, F.conv2d, F.conv_transpose1d, F.conv_transpose2d, F.linear, F.interpolate,
+    F.max_pool1d, F.max_pool2d, F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool1d,
+    F.adaptive_avg_pool2d, F.adaptive_max_pool1d, F.adaptive_max_pool2d,
+}  # fmt: skip
+ALONG_A_LINE = (nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d,
+                nn.AdaptiveMaxPool1d)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    """One link of the chain: a_{k−1} (B, …) -> a_k (B, *shape).
+
+    Attributes:
+        name: of the module that it is, or of the first heavy layer in it.
+        module: what it computes, with the model's own layers.
+        shape: that of one a_k, without the batch: (D,), tokens (N,D), a signal (C,L) or (C,H,W).
+        reshapes: whether it only arranges its numbers in another shape, in their order.
+        signal: whether a shape of two sides is (C,L), channels along a line, and not tokens.
+    """
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
+    reshapes: bool = False
+    signal: bool = False
+
+    def __call__(self, a: Tensor) -> Tensor:
+        # Contiguous, as the model itself would have it: a layer that takes a `view` insists on it.
+        return self.module(a.contiguous())
+
+
+def split(model: nn.Module, image_shape, cut: str | None = None, input_range=None) -> list[Block]:
+    """The shallow blocks of `model` from the image up to the output of the module called `cut`.
+
+    f = f_K ∘ … ∘ f_1. A block ends where a single tensor of one row an image carries everything:
+    after a convolution, a linear layer, an attention or a pooling with what follows of
+    normalisation, activation and dropout, or after a residual unit. The blocks share the model's
+    own layers.
+
+    Args:
+        model: from images (B,C,H,W) to logits.
+        image_shape: (C,H,W).
+        cut: any module at whose output that is so. Default: what enters the last linear layer;
+            of a model without one, what enters the last convolution, or, where that is the image,
+            the last pooling.
+        input_range: (low, high) of the images; default: the model's attribute, else (0, 1).
+
+    Returns:
+        The blocks in order, the first from the image on.
+
+    Raises:
+        ValueError: for a model that cannot be traced, a name that there is not (with the nearest),
+            or a cut inside a branch.
+    """
+    span = input_range or getattr(model, "input_range", (0.0, 1.0))
+    with frozen(model), torch.no_grad():  # what it asks of `training` is answered once for all
+        trace = traced(model, entering(model, probe_images(image_shape, span)))
+    end = _end(model, trace, cut)
+    ends = [n for n in trace.ends if trace.nodes.index(n) < trace.nodes.index(end)]
+    return _shaped(_blocks(trace, [*ends, end]), model, image_shape, span)
+
+
+def chain(modules: list[nn.Module], model: nn.Module, image_shape, input_range=None) -> list[Block]:
+    """Blocks given by the caller, in order."""
+    if not modules or not all(isinstance(m, nn.Module) for m in modules):
+        raise ValueError("cut is the name of a module, or a list of one module or more, in order.")
+    names = {module: name for name, module in model.named_modules()}
+    span = input_range or getattr(model, "input_range", (0.0, 1.0))
+    return _shaped([(names.get(m) or f"block {i}", m) for i, m in enumerate(modules, 1)], model,
+                   image_shape, span, modules)  # fmt: skip
+
+
+# ---- where it is cut ----------------------------------------------------------------------------
+
+
+def _end(model: nn.Module, trace: Trace, cut: str | None) -> fx.Node:
+    if cut is None:
+        return _default_end(trace)
+    check_name(cut, [name for name, _ in model.named_modules() if name], "cut")
+    inside = [n for n in trace.nodes if cut in trace.owners(n)]
+    if not inside:
+        raise ValueError(f"The forward pass never reaches the module {cut!r}.")
+    end = inside[-1]
+    if end in trace.ends:
+        return end
+    later = trace.nodes[trace.nodes.index(end) + 1 :]
+    after = [n for n in later if n in trace.ends and trace.owners(n)]
+    where = f" Cut behind it, at {trace.owners(after[0])[-1]!r}." if after else ""
+    what = ("another branch is still open, so it does not carry everything" if end in trace.shapes
+            else "there is no tensor (B,D), (B,N,D) or (B,C,H,W)")  # fmt: skip
+    raise ValueError(f"At the output of {cut!r} {what}.{where}")
+
+
+def _default_end(trace: Trace) -> fx.Node:
+    """What enters the last linear layer; or else the last convolution, or the last pooling."""
+    last_kinds = (
+        lambda n: _is(trace, n, nn.Linear) or n.target is F.linear,
+        lambda n: _is(trace, n, nn.modules.conv._ConvNd) or n.target in (F.conv1d, F.conv2d),
+        lambda n: _is(trace, n, POOLING) or (_heavy(trace, n) and "pool" in n.name),
+    )
+    for kind in last_kinds:
+        inputs = [n.all_input_nodes[0] for n in trace.nodes if kind(n)]
+        found = [n for n in inputs if n in trace.ends]
+        if found:
+            return found[-1]
+    raise ValueError("The model has no linear layer, convolution or pooling before which to cut, "
+                     "behind another layer: name a cut.")  # fmt: skip
+
+
+# ---- from nodes to blocks -----------------------------------------------------------------------
+
+
+def _blocks(trace: Trace, ends: list[fx.Node]) -> list[tuple[str, nn.Module]]:
+    """(name, module) of each block: a heavy segment between two ends, and the light ones after."""
+    place, start = {n: i for i, n in enumerate(trace.nodes)}, 0
+    groups: list[list[fx.Node]] = []
+    for end in ends:
+        segment = trace.nodes[start : place[end] + 1]
+        start = place[end] + 1
+        heavy = any(_changes(trace, n) for n in segment)
+        # A block that so far only flattens, or scales what comes in, is no block yet.
+        if groups and (not heavy or not any(_heavy(trace, n) for n in groups[-1])):
+            groups[-1] += segment
+        else:
+            groups.append(segment)
+    source, blocks = trace.image, []
+    for group in groups:
+        blocks.append((_name(trace, group), trace.extracted(group, source)))
+        source = group[-1]
+    return blocks
+
+
+def _is(trace: Trace, n: fx.Node, kinds) -> bool:
+    return isinstance(trace.module(n), kinds)
+
+
+def _heavy(trace: Trace, n: fx.Node) -> bool:
+    return _is(trace, n, HEAVY) or (n.op == "call_function" and n.target in HEAVY_FUNCTIONS)
+
+
+def _changes(trace: Trace, n: fx.Node) -> bool:
+    """Whether a node begins a block: a heavy layer, or what flattens before one."""
+    return _heavy(trace, n) or trace.flattens(n)
+
+
+def _name(trace: Trace, group: list[fx.Node]) -> str:
+    """The outermost module that holds its heavy layers and no others, or else the first of them."""
+    mine = [n for n in group if _heavy(trace, n)] or group
+    shared = set.intersection(*(set(trace.owners(n)) for n in mine))
+    others = [n for n in trace.nodes if n not in group and _changes(trace, n)]
+    for name in trace.owners(mine[0]):
+        if name in shared and not any(name in trace.owners(n) for n in others):
+            return name
+    return (trace.owners(mine[0]) or [mine[0].name])[-1]
+
+
+# ---- what comes out of them ---------------------------------------------------------------------
+
+
+@contextmanager
+def held(model: nn.Module, modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Inside, a model is frozen, and so are blocks that need not be parts of it."""
+    with ExitStack() as stack:
+        for module in (model, *modules):
+            stack.enter_context(frozen(module))
+        yield
+
+
+def _shaped(pairs, model: nn.Module, image_shape, span, own=()) -> list[Block]:
+    """The blocks, after two images have gone through them."""
+    blocks, signal = [], False
+    with held(model, own), torch.no_grad():
+        a = entering(model, probe_images(image_shape, span))
+        for name, module in pairs:
+            before, a = a, _passed(name, module, a)
+            if any(isinstance(m, (*HEAVY, *ALONG_A_LINE)) for m in module.modules()):
+                signal = any(isinstance(m, ALONG_A_LINE) for m in module.modules())
+            same = before.numel() == a.numel() and torch.equal(before.flatten(), a.flatten())
+            blocks.append(Block(name, module, tuple(a.shape[1:]), same, signal and a.ndim == 3))
+    return blocks
+
+
+def _passed(name: str, module: Callable, a: Tensor) -> Tensor:
+    """What one block makes of a, if it is one tensor of a row an image, and a is left as it was."""
+    before = a.contiguous()
+    version = before._version
+    try:
+        a = module(before)
+    except Exception as error:  # whatever a layer may raise where the shape does not fit
+        raise ValueError(f"The block {name!r} does not accept what comes before it, "
+                         f"{tuple(before.shape[1:])}: {error}") from error  # fmt: skip
+    if before._version != version:
+        raise ValueError(f"The block {name!r} overwrites what comes before it: set "
+                         "inplace=False in its first layer.")  # fmt: skip
+    if not isinstance(a, Tensor) or len(a) != len(before) or a.ndim not in (2, 3, 4):
+        raise ValueError(f"The block {name!r} returns no tensor of shape (B,D), (B,N,D) or "
+                         "(B,C,H,W); cut before it, or give blocks that do.")  # fmt: skip
+    return a
+
+
+# ---- a cut ---------------------------------------------------------------------------------------
+
+
+def blocks_of(model: nn.Module, cut, image_shape, input_range=None) -> list[Block]:
+    """The blocks that a `cut` names, or is."""
+    if cut is None or isinstance(cut, str):
+        return split(model, image_shape, cut, input_range)
+    return chain(_listed(cut), model, image_shape, input_range)
+
+
+def moved(cut, model: nn.Module, here: nn.Module):
+    """A `cut` of `model` in `here`, a copy of it on another device, or the unwrapped model."""
+    if cut is None or isinstance(cut, str):
+        return cut
+    names = {m: name for name, m in unwrapped(model).named_modules()}
+    copied = unwrapped(model) is not here
+    return [m if not (copied and isinstance(m, nn.Module)) else here.get_submodule(names[m])
+            if m in names else deepcopy(m).to(device_of(here)) for m in _listed(cut)]  # fmt: skip
+
+
+def _listed(cut) -> list:
+    return list(cut) if isinstance(cut, Iterable) else [cut]

@@ -1,0 +1,264 @@
+"""The training of the inverses: a stage for each block, from the image on, and one for all."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .._core.device import device_of
+from .._core.random_state import random_state, seeded, set_random_state
+from .._core.serialization import fingerprint, read_tensors, write_tensors
+from .._core.serialization import split as part
+from .._core.validation import check_images
+from ..models.training import one_cycle
+from .best_state import Best
+from .config import DirectConfig
+from .inverse import LayerwiseInverse
+from .losses import answers, logits, losses
+from .synthetic import Source
+
+HELD = 4  # batches of images that a stage is measured on, and does not train on
+LOOKS = 10  # how often it is measured
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training: which inverses learn, from the representation of which depth.
+
+    Attributes:
+        name: "block 1" …, or "joint".
+        depth: k, of the representation that it begins with.
+        steps: how many.
+        together: whether all inverses up to that depth learn, and not the last alone.
+    """
+
+    name: str
+    depth: int
+    steps: int
+    together: bool = False
+
+
+def stages_of(config: DirectConfig, K: int, known: int = 0) -> list[Stage]:
+    """The stages of K blocks, of which the first `known` are known already."""
+    one_by_one = [Stage(f"block {k}", k, config.steps) for k in range(known + 1, K + 1)]
+    return one_by_one + [Stage("joint", K, config.joint, together=True)] * (config.joint > 0)
+
+
+def looks_of(stage: Stage) -> int:
+    """How often a stage is measured: at its beginning, in between, and at its end."""
+    every = max(stage.steps // LOOKS, 1)
+    return 1 + math.ceil(stage.steps / every)
+
+
+class Training:
+    """All stages of an inverse, one after the other; what a checkpoint holds.
+
+    Called inside `inverse.held()`, where gradients are recorded.
+
+    Args:
+        inverse: whose g_1 … g_K are trained, in place.
+        draw: n -> images (n,C,H,W).
+        checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
+        start: the inverse whose blocks are known already, and not learned again.
+    """
+
+    def __init__(
+        self, inverse: LayerwiseInverse, draw: Source, checkpoint: str | Path | None = None,
+        start: LayerwiseInverse | None = None,
+    ):  # fmt: skip
+        self.inverse, self.draw, self.config = inverse, draw, inverse.config
+        self.device = device_of(inverse.model)
+        self.checkpoint = Path(checkpoint) if checkpoint else None
+        self.start = start and fingerprint(start.inverses.state_dict())
+        known = len(start.blocks) if start else 0
+        self.stages = stages_of(inverse.config, len(inverse.blocks), known)
+        self._check_losses()
+        self.number = self.step = 0
+        self.best: Best | None = None
+        with seeded(inverse.seed + 2, self.device):
+            self.held = [self._images() for _ in range(HELD * self.config.keep_best)]
+
+    def _check_losses(self) -> None:
+        """Raise where a stage has no loss of weight above zero."""
+        weights = {name: getattr(self.config, name) for name in ("block", "image", "cycle")}
+        for stage in self.stages:
+            able = {name: w for name, w in weights.items() if name != "block" or not stage.together}
+            if not (any(able.values()) or answers(self.inverse)):
+                raise ValueError(f"The stage {stage.name!r} has no loss to learn by: give a weight "
+                                 f"to {', '.join(able)} above zero, or leave it out.")  # fmt: skip
+
+    @property
+    def stage(self) -> Stage:
+        """The one that is under way."""
+        return self.stages[self.number]
+
+    def run(self, progress: bool = True) -> None:
+        """Every stage that is left, to its end."""
+        resumed = self.checkpoint is not None and self.checkpoint.exists()
+        if resumed:
+            self._restore()
+        done = sum(stage.steps for stage in self.stages[: self.number]) + self.step
+        total = sum(stage.steps for stage in self.stages)
+        bar = tqdm(total=total, initial=done, disable=not progress, unit="step", mininterval=0.5)
+        with bar:
+            while self.number < len(self.stages):
+                bar.set_description(self.stage.name, refresh=False)
+                if not resumed:
+                    self.begin(self.number)
+                self._to_its_end(bar.update)
+                self.number, self.step, resumed = self.number + 1, 0, False
+        if self.checkpoint:
+            self._save()
+
+    def begin(self, number: int) -> None:
+        """Go to the first step of a stage, with a new optimiser for what learns in it."""
+        self.number, self.step = number, 0
+        g = self.inverse.inverses
+        self.learner = g if self.stage.together else g[self.stage.depth - 1]
+        self.weights = list(self.learner.parameters())
+        self.adam = torch.optim.Adam(self.weights, self.config.lr) if self.weights else None
+        self.best = Best(self) if self.held and self.weights else None
+
+    def _to_its_end(self, advanced: Callable[[], object]) -> None:
+        stage, every = self.stage, max(self.stage.steps // LOOKS, 1)  # see `looks_of`
+        while self.weights and self.step < stage.steps:
+            self.advance()
+            advanced()
+            looks = self.best and (self.step % every == 0 or self.step == stage.steps)
+            if looks and not self.best.look(self.step):  # back to the best: moments are of no use
+                self.adam = torch.optim.Adam(self.weights, self.config.lr)
+            if self.checkpoint and self.step % 50 == 0:
+                self._save()
+        if self.best:
+            self.best.take()
+            self.inverse.held_out[stage.name] = self.best.seen
+            if not self.best.step:
+                self._warn()
+
+    def advance(self) -> None:
+        """One step: min over the g that learn, by Adam, of Σ weight · term, see `losses`.
+
+        Together, the mean over all depths k.
+        """
+        # What does not learn keeps its statistics; together all do, for they see outputs of
+        # several depths, whose mixed statistics would fit none.
+        self.inverse.eval()
+        if not self.stage.together:
+            self.learner.train()
+        self.adam.param_groups[0]["lr"] = self._rate()
+        self.adam.zero_grad(set_to_none=True)
+        x = self._images()
+        depths, rows = self._depths(), []
+        for terms in self.terms(x, depths):
+            loss = self.total(terms) / len(depths)
+            if not torch.isfinite(loss):
+                return self._diverged()
+            loss.backward(inputs=self.weights)
+            rows.append({name: term.item() for name, term in terms.items()})
+        self.adam.step()
+        self.step += 1
+        row = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        self.inverse.history.setdefault(self.stage.name, []).append(row)
+
+    def _diverged(self) -> None:
+        """Go on from the best state, at half the rate, as long as there is one to speak of."""
+        if self.best is None or self.best.rate < 1e-3:
+            raise FloatingPointError(
+                f"The loss of {self.stage.name} is not finite at step {self.step}: lower the "
+                f"learning rate, {self._rate():g}."
+            )
+        self.best.go_back()
+        self.adam = torch.optim.Adam(self.weights, self.config.lr)
+        self.step += 1
+
+    def _depths(self) -> Sequence[int]:
+        """From where the next step begins."""
+        K, config = self.stage.depth, self.config
+        if not (self.stage.together and config.every_depth):
+            return (K,)
+        if not config.in_turn:
+            return range(1, K + 1)
+        return (int(torch.randint(1, K + 1, ())),) if self.step % 2 else (K,)
+
+    def terms(self, x: Tensor, depths: Sequence[int]) -> Iterator[dict[str, Tensor]]:
+        """The losses of images x (B,C,H,W), from their representations at each of the depths."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            with torch.no_grad():
+                a = self.inverse.through(x, max(depths))
+                y = logits(self.inverse, x) if answers(self.inverse) else None
+        for k in depths:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+                terms = losses(self.inverse, x, a[:k], y, block=not self.stage.together)
+            yield terms
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Σ weight · term."""
+        return sum(getattr(self.config, name) * term for name, term in terms.items())
+
+    def _rate(self) -> float:
+        """The learning rate of the next step."""
+        lr = self.config.joint_lr if self.stage.together else self.config.lr
+        lowered = self.best.rate if self.best else 1.0
+        return lr * lowered * one_cycle((self.step + 0.5) / self.stage.steps)
+
+    def _images(self) -> Tensor:
+        x = self.draw(self.config.batch_size)
+        check_images(x, self.inverse.image_shape, self.inverse.input_range)
+        return x.float().to(self.device)
+
+    def _warn(self) -> None:
+        name = "joint_lr" if self.stage.together else "lr"
+        warnings.warn(
+            f"The stage {self.stage.name!r} brought nothing: none of its states was better on "
+            "images that it does not train on, so that it ends as it began. More steps or a lower "
+            f"{name} than {getattr(self.config, name):g} may help.", stacklevel=5,
+        )  # fmt: skip
+
+    # ---- a stopped run --------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        tensors, about = self.inverse.packed()
+        more = {"start": self.start, "stage": self.number, "step": self.step}
+        if self.number < len(self.stages) and self.weights:
+            for i, p in enumerate(self.weights):
+                for key, value in self.adam.state[p].items():
+                    tensors[f"adam.{i}.{key}"] = value
+            if self.best:
+                kept, more["best"] = self.best.packed()
+                tensors |= kept
+        tensors |= random_state(self.device)
+        write_tensors(self.checkpoint, tensors, direct=about, **more)
+
+    def _restore(self) -> None:
+        tensors, meta = read_tensors(self.checkpoint)
+        tensors = {key: t.clone() for key, t in tensors.items()}  # the file can be replaced then
+        (_, mine), theirs = self.inverse.packed(), meta.get("direct", {})
+        aside = ("history", "held_out")
+        differ = [key for key in mine if key not in aside and mine[key] != theirs.get(key)]
+        differ += ["start"] * (meta.get("start") != self.start)
+        if differ or "stage" not in meta:
+            raise ValueError(f"{self.checkpoint} belongs to another run (other "
+                             f"{', '.join(differ) or 'kind of file'}); remove it or name another "
+                             "checkpoint.")  # fmt: skip
+        if meta["stage"] < len(self.stages):
+            self.begin(meta["stage"])
+            if self.best:
+                self.best.unpack(tensors, meta["best"])
+            for i, p in enumerate(self.weights):
+                state = part(tensors, f"adam.{i}")
+                self.adam.state[p] = {key: _like(p, t) for key, t in state.items()}
+        self.inverse.unpack(tensors, theirs)
+        self.number, self.step = meta["stage"], meta["step"]
+        set_random_state(tensors, self.device)
+
+
+def _like(p: Tensor, t: Tensor) -> Tensor:
+    """Adam's t where p is, and its moments in p's order of memory."""
+    return torch.empty_like(p).copy_(t) if t.shape == p.shape else t.to(p.device)

@@ -1,0 +1,37 @@
+"""Attacks on a classifier: what adversarial training is trained against."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .._core.arrays import ordinary
+from .._core.boundary import answer
+from .._core.random_state import with_gradients
+
+
+@with_gradients
+def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input_range) -> Tensor:
+    """Projected gradient ascent of the cross-entropy in the L2 ball of radius `eps` around x.
+
+    x' <- Proj(x' + a g/|g|), a = 2.5 eps/steps, from a random point of the ball; x' stays in
+    `input_range`. x (B,C,H,W), y (B,) -> (B,C,H,W). Source: Madry et al. 2018.
+    """
+
+    def project(delta: Tensor) -> Tensor:
+        norm = delta.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+        return delta * (eps / norm).clamp_max(1)
+
+    x, y = ordinary(x), ordinary(y)
+    delta = torch.randn_like(x)
+    delta = project(delta * 1e6) * torch.rand(len(x), 1, 1, 1, device=x.device)
+    for _ in range(steps):
+        delta.requires_grad_(True)
+        logits = answer(model, x + delta)
+        loss = F.cross_entropy(logits, y.to(logits.device), reduction="sum")
+        (g,) = torch.autograd.grad(loss, delta)
+        g = g / g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+        delta = project(delta.detach() + 2.5 * eps / steps * g)
+        delta = (x + delta).clamp(*input_range) - x
+    return (x + delta).detach()

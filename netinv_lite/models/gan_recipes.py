@@ -1,0 +1,96 @@
+"""The DCGAN of the book: its recipe, the command that makes it, and what it reaches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import metrics
+from .._core.serialization import SHIPPED, versions
+from .._core.validation import check_name
+from ..data import load_data
+from .architectures import DCGAN
+from .gan import GANConfig, fit_gan
+from .recipes import command_of
+from .zoo import load_file, load_judge, save_classifier, shipped
+
+TRAINING = GANConfig(epochs=25, bfloat16=True)
+# images-numbers of a code -> (arguments of the DCGAN, how it is trained)
+RECIPES = {
+    "fashion_mnist-16": ({"latent_dim": 16}, TRAINING),
+    "fashion_mnist-64": ({"latent_dim": 64}, TRAINING),
+}
+MEASURED = 2000  # images, made and real, that are compared
+
+
+def load_gan(name: str = "fashion_mnist-16", *, device: str | torch.device = "cpu") -> DCGAN:
+    """A DCGAN that ships, frozen and in eval mode. Errors as in `load_classifier`."""
+    check_name(name, shipped("generators"), "generator")
+    return load_file(SHIPPED / "generators" / f"{name}.safetensors", device)
+
+
+def framed(x: Tensor) -> Tensor:
+    """Images of 28 pixels a side in a black frame, (N,C,28,28) -> (N,C,32,32), from −1 to 1."""
+    return F.pad(x, [2, 2, 2, 2], value=-1.0)
+
+
+def unframed(x: Tensor) -> Tensor:
+    """What `framed` put a frame around, as a classifier of the set takes it."""
+    return x[..., 2:-2, 2:-2]
+
+
+def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
+    """Where the state of an unfinished training lies, under the current folder."""
+    said = f"{seed or 0}{f'-{epochs}-epochs' if epochs else ''}"
+    return Path("runs") / f"{name}-dcgan-{said}.safetensors"
+
+
+def fit_shipped_gan(
+    name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
+    progress: bool = True,
+) -> dict:  # fmt: skip
+    """Train a DCGAN of `RECIPES` into `folder`; returns its JSON record.
+
+    An interrupted run resumes from `checkpoint_of(name, seed, epochs)`.
+    """
+    check_name(name, RECIPES, "recipe of a generator")
+    command = command_of(f"{name} --dcgan", folder, seed=seed, epochs=epochs)
+    checkpoint, seed = checkpoint_of(name, seed, epochs), seed or 0
+    (arguments, config), dataset = RECIPES[name], name.split("-")[0]
+    data = load_data(dataset)
+    config = config if epochs is None else replace(config, epochs=epochs)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        gan = DCGAN(**arguments)
+    start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
+    history = fit_gan(gan, framed(data.x_train), config=config, seed=seed, progress=progress,
+                      checkpoint=checkpoint)  # fmt: skip
+    record = {
+        "architecture": "DCGAN", "arguments": arguments, "data": dataset,
+        "classes": list(data.classes),
+        "input_range": [-1.0, 1.0], "seed": seed, "training": asdict(config),
+        "train_images": len(data.x_train), "framed": "28 to 32 pixels, black",
+        "command": command,
+        "seconds_of_last_run": round(time.perf_counter() - start, 1),
+        "losses_of_last_epoch": {side: round(rows[-1], 4) for side, rows in history.items()},
+        **versions(),
+    }  # fmt: skip
+    save_classifier(gan, file, record)
+    record["quality"] = quality(load_file(file, "cpu"), data.x_test, dataset)
+    return save_classifier(gan, file, record)
+
+
+def quality(gan: DCGAN, real: Tensor, dataset: str) -> dict[str, float]:
+    """Precision, recall, density and coverage of new images, and how sure the judge is of them."""
+    judge, real = load_judge(dataset), real[:MEASURED]
+    with torch.no_grad():
+        made = unframed(gan(gan.latents(len(real), torch.Generator().manual_seed(0))))
+    found = metrics.prdc(metrics.features(judge, real), metrics.features(judge, made))
+    sure = {"judge_confidence": metrics.confidence(judge, made),
+            "judge_confidence_real": metrics.confidence(judge, real)}  # fmt: skip
+    return {key: round(value, 4) for key, value in {**found, **sure}.items()}

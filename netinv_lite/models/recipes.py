@@ -1,0 +1,122 @@
+"""The recipes of every network that ships with the book, and the command that makes them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from .._core.serialization import versions
+from .._core.validation import check_name
+from ..data import load_data
+from .architectures import ARCHITECTURES
+from .training import FitConfig, accuracy, fit
+from .zoo import load_classifier, save_classifier
+
+GREY, COLOUR = {"widths": (32, 64, 128)}, {"widths": (64, 128, 192, 128)}
+JUDGE_GREY, JUDGE_COLOUR = {"widths": (16, 32, 64, 96)}, {"widths": (32, 64, 128, 192)}
+REFEREE_COLOUR = {"widths": (32, 64, 128)}
+
+# name -> (architecture, its arguments, seed, how it is trained)
+RECIPES = {
+    "digits": ("CNN", GREY, 0, FitConfig(60, shift=1)),
+    "digits-robust": ("CNN", GREY, 0, FitConfig(60, shift=1, eps=3.0)),
+    "digits-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(60, shift=2, rotate=10, scale=0.1)),
+    "digits-referee": ("VGG", {}, 2000, FitConfig(60, shift=2, rotate=10, scale=0.1)),
+    "mnist": ("CNN", GREY, 0, FitConfig(10, shift=1)),
+    "mnist-robust": ("CNN", GREY, 0, FitConfig(8, shift=1, eps=4.0)),
+    "mnist-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(5, shift=2, rotate=10, scale=0.1)),
+    "mnist-referee": ("VGG", {}, 2000, FitConfig(5, shift=2, rotate=10, scale=0.1)),
+    "fashion_mnist": ("CNN", GREY, 0, FitConfig(14, shift=1, flip=True)),
+    "fashion_mnist-robust": ("CNN", GREY, 0, FitConfig(8, flip=True, eps=3.0)),
+    "fashion_mnist-judge": ("ResNet", JUDGE_GREY, 1000,
+                            FitConfig(8, shift=2, scale=0.1, flip=True)),
+    "fashion_mnist-referee": ("VGG", {}, 2000, FitConfig(6, shift=1, scale=0.1, flip=True)),
+    "svhn": ("CNN", COLOUR, 0, FitConfig(30, shift=2, rotate=10, scale=0.1)),
+    "svhn-robust": ("CNN", COLOUR, 0, FitConfig(12, shift=2, eps=1.0)),
+    "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
+    "svhn-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
+    "cifar10": ("CNN", COLOUR, 0, FitConfig(30, shift=3, flip=True)),
+    "cifar10-robust": ("CNN", {**COLOUR, "dropout": 0.1}, 0,
+                       FitConfig(18, shift=2, flip=True, eps=1.0)),
+    "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(12, shift=4, flip=True)),
+    "cifar10-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(12, shift=3, flip=True)),
+    "cifar10-resnet20": ("ResNet20", {}, 0,
+                         FitConfig(32, shift=4, flip=True, bfloat16=True)),
+}  # fmt: skip
+TEST_SETS = {
+    "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",
+    "mnist": "the 10,000 official test images",
+    "fashion_mnist": "the 10,000 official test images",
+    "svhn": "2,001 digits of the official test set; training used 7,999 others of it",
+    "cifar10": "1,000 official test images and 5,000 held-out official training images",
+}
+
+
+def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
+    """Where the state of an unfinished `fit_shipped` lies, under the current folder."""
+    seed = RECIPES[name][2] if seed is None else seed
+    return Path("runs") / f"{name}-{seed}{f'-{epochs}-epochs' if epochs else ''}.safetensors"
+
+
+def command_of(name: str, folder: str | Path, **options) -> str:
+    """What makes a network again; of the options those that differ from its recipe."""
+    said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
+    return f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}{said}"
+
+
+def fit_shipped(
+    name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
+    progress: bool = True,
+) -> dict:  # fmt: skip
+    """Train the network `name` by its recipe into `folder`; returns its JSON record.
+
+    `seed` and `epochs` replace those of the recipe. An interrupted run resumes from
+    `checkpoint_of(name, seed, epochs)`.
+    """
+    check_name(name, RECIPES, "recipe")
+    architecture, arguments, recipe_seed, config = RECIPES[name]
+    command = command_of(name, folder, seed=seed, epochs=epochs)
+    checkpoint = checkpoint_of(name, seed, epochs)
+    config = config if epochs is None else replace(config, epochs=epochs)
+    seed = recipe_seed if seed is None else seed
+    data = load_data(name.split("-")[0])
+    arguments = {"image_shape": data.image_shape, "num_classes": len(data.classes), **arguments}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = ARCHITECTURES[architecture](**arguments).to(memory_format=torch.channels_last)
+    start = time.perf_counter()
+    history = fit(model, data, config=config, seed=seed, progress=progress,
+                  checkpoint=checkpoint)  # fmt: skip
+    record = {
+        "architecture": architecture,
+        "arguments": arguments,
+        "data": data.name,
+        "classes": list(data.classes),
+        "input_range": list(data.input_range),
+        "seed": seed,
+        "training": asdict(config),
+        "train_images": len(data.x_train),
+        "test_set": TEST_SETS[data.name],
+        "command": command,
+        "seconds_of_last_run": round(time.perf_counter() - start, 1),
+        "train_accuracy_last_epoch": round(history["accuracy"][-1], 4),
+        **versions(),
+    }
+    return _measured(model, data, record, Path(folder) / f"{name}.safetensors")
+
+
+def _measured(model, data, record: dict, path: Path) -> dict:
+    """Save, load again, and record what the file itself scores: float16 rounding is included."""
+    save_classifier(model, path, record)
+    loaded = load_classifier(str(path))
+    record["test_images"] = len(data.x_test)
+    record["test_accuracy"] = round(accuracy(loaded, data.x_test, data.y_test), 4)
+    eps = record["training"]["eps"]
+    if eps:
+        x, y = data.x_test[:2000], data.y_test[:2000]
+        record["pgd"] = {"norm": "L2", "eps": eps, "steps": 20, "test_images": len(x),
+                         "accuracy": round(accuracy(loaded, x, y, eps=eps), 4)}  # fmt: skip
+    return save_classifier(model, path, record)

@@ -1,0 +1,185 @@
+"""What all figures share: one look, an alternative text, and the words that go into it."""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure as _Figure
+from matplotlib.style import context
+from torch import Tensor, nn
+
+from .._core.device import unwrapped
+
+# seaborn's "colorblind" palette
+PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
+           "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")  # fmt: skip
+RIGHT, WRONG, INK, FAINT = "#0173b2", "#c75000", "#1a1a1a", "#5c5c5c"
+PALE, DEEP = "#fde4d0", "#7d3200"  # behind and in the name of what is read wrongly
+WIDTH = 5.2  # inches of a full-width figure; 9-point text is then legible on a 390-pixel phone
+LOOK = {
+    "figure.dpi": 150,
+    "savefig.dpi": "figure",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.facecolor": "white",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.edgecolor": "#8a8a8a",
+    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8e8e8",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "image.cmap": "viridis",
+}
+
+
+class Figure(_Figure):
+    """A matplotlib Figure with an alternative text, `alt`.
+
+    A notebook cell that ends with it shows it once, and keeps `alt` in the output's metadata; in
+    the middle of a cell it is `display(fig)`. In a script, `fig.show()` opens a window or writes a
+    temporary file, and `netinv_lite.plot.save(fig, "name.png")` a lasting one. pyplot does not
+    know the figure, so nothing has to be closed, and `plt.show()` does not show it.
+    """
+
+    alt = ""
+    CSS_DOTS = 125  # per inch, in a notebook and in a window, whatever the resolution
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import Image, display
+
+        width = round(self.get_figwidth() * self.CSS_DOTS)
+        display(Image(png(self), width=width, alt=self.alt))
+
+    def show(self, warn: bool = True) -> None:
+        """Show the figure: in the notebook, else in a window, else as a file whose path is printed.
+
+        A window needs an interactive matplotlib backend and a screen; a script then waits until it
+        is closed. `warn` has no effect: it is matplotlib's.
+        """
+        if _in_notebook():
+            self._ipython_display_()
+        elif not _shown_in_window(self):
+            with tempfile.NamedTemporaryFile("wb", prefix="netinv_lite-", suffix=".png",
+                                             delete=False) as file:  # fmt: skip
+                file.write(png(self))
+            print(f"There is no window to show it in; the figure is in {Path(file.name)}. Use "
+                  'netinv_lite.plot.save(figure, "name.png") for a place of your own.')  # fmt: skip
+
+    def __repr__(self) -> str:
+        width, height = self.get_size_inches()
+        return f"<Figure of {width:.1f} x {height:.1f} inches: {self.alt or 'no text yet.'}>"
+
+    __str__ = __repr__
+
+
+def _in_notebook() -> bool:
+    """True in a Jupyter kernel, where the reader's page shows what is displayed."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _shown_in_window(fig: Figure) -> bool:
+    """Open a pyplot window with the figure as a picture; False where no window can be opened."""
+    import matplotlib.pyplot as plt
+
+    try:
+        window = plt.figure(figsize=fig.get_size_inches(), dpi=fig.CSS_DOTS, facecolor="white")
+    except ImportError:  # the backend that is asked for has no screen here
+        return False
+    if window.canvas.required_interactive_framework is None:
+        plt.close(window)
+        return False
+    ax = window.add_axes((0, 0, 1, 1))
+    ax.imshow(plt.imread(io.BytesIO(png(fig))))
+    ax.set_axis_off()
+    plt.show()
+    return True
+
+
+def drawn(function):
+    """Run a drawing function in this module's look whatever the rcParams are; restore them."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        with context(["default", {**LOOK, "text.parse_math": False}]):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@drawn
+def png(fig: _Figure) -> bytes:
+    """The figure as a PNG on white, with `fig.alt` as its Description."""
+    buffer = io.BytesIO()
+    about = {"Description": fig.alt}
+    fig.savefig(buffer, format="png", facecolor="white", metadata=about)
+    return buffer.getvalue()
+
+
+def told(fig: Figure, *sentences: str | None) -> Figure:
+    """`fig` with `sentences` as its alternative text."""
+    fig.alt = " ".join(s for s in sentences if s)
+    return fig
+
+
+def percent(share: float) -> str:
+    """A share in words; 100 % and 0 % are said only of all and of none."""
+    share = 100 * float(share)
+    return f"{share:.0f} %" if share in (0, 100) or 0.5 <= share < 99.5 else (
+        f"{min(max(share, 0.1), 99.9):.1f} %")  # fmt: skip
+
+
+def listed(names) -> str:
+    """The names in one line, the middle left out where they are many."""
+    names = list(names)
+    return ", ".join(names if len(names) <= 12 else [*names[:3], "…", *names[-2:]])
+
+
+def labels_of(labels, rows: Tensor) -> Tensor:
+    """(N,) int64 labels on the CPU, one for each of `rows`, none negative; else a ValueError."""
+    labels = torch.as_tensor(labels).detach().cpu()
+    if labels.shape != rows.shape[:1] or labels.is_floating_point() or (labels < 0).any():
+        raise ValueError(
+            f"One integer label ≥ 0 an image is needed, ({len(rows)},), not "
+            f"{tuple(labels.shape)} of {labels.dtype}."
+        )
+    return labels.long()
+
+
+def names_of(classes, labels: Tensor | None, *models) -> list[str]:
+    """Class names: the caller's, a model's, or numbers; a ValueError where a label has none."""
+    models = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
+    K = 0 if labels is None or not len(labels) else int(labels.max()) + 1
+    for names in (classes, *(getattr(m, "classes", None) for m in models)):
+        if names is not None:
+            if len(names) < K:
+                raise ValueError(f"Label {K - 1} has no name: there are {len(names)} classes.")
+            return [str(name) for name in names]
+    return [str(k) for k in range(max([K, *(getattr(m, "num_classes", 0) for m in models)]))]
+
+
+def style() -> None:
+    """Give the notebook's own matplotlib figures this module's look (rcParams)."""
+    matplotlib.rcParams.update(LOOK)

@@ -1,0 +1,40 @@
+"""Every study of the book by its name: `python -m netinv_lite experiment NAME`."""
+
+from __future__ import annotations
+
+from . import (
+    ablations,
+    benchmark,
+    confusions,
+    datasets,
+    direct_architectures,
+    direct_losses,
+    direct_resnet,
+    distillation,
+    gan_inversion,
+    memorisation,
+    ood,
+    readability_diversity,
+    shortcuts,
+)
+
+EXPERIMENTS = {
+    study.name: study
+    for study in (
+        *ablations.STUDIES,
+        datasets.STUDY,
+        readability_diversity.STUDY,
+        ood.STUDY,
+        ood.LONGER_STUDY,
+        distillation.STUDY,
+        shortcuts.STUDY,
+        confusions.STUDY,
+        memorisation.STUDY,
+        direct_losses.STUDY,
+        direct_resnet.STUDY,
+        gan_inversion.RECOVERY,
+        gan_inversion.REPAIR,
+        direct_architectures.STUDY,
+        benchmark.STUDY,
+    )
+}

@@ -1,0 +1,274 @@
+"""Grids of runs: each once, on this machine or a cluster, into one tidy table that resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from .._core.serialization import SHIPPED, versions, write_atomically, write_json
+from ..ensemble import invert_together
+from ..inversion import invert
+from ..models.zoo import DEEP, shipped
+from .evaluation import load_network, wanted
+from .executors import worded, workers
+
+# Columns that are neither a setting nor a measurement.
+KEYS = ("run", "weights", "seconds", "error")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, the settings that it compares, and how one of them is measured.
+
+    settings: (datasets, seeds) -> a list of flat dicts, one a run, each with `dataset` and `seed`.
+    measure: one run, settings -> {column: number}; a function of a module, so that a worker on
+        another machine can import it.
+    inversion: settings -> the arguments of `quality.wanted`; then `measure` gets the trained
+        inversion first, and several of one kind can be trained in one batch.
+    shared: settings -> what runs have in common that is costly and kept by `measure`; runs of one
+        such value go to one worker, one after the other.
+    """
+
+    name: str
+    question: str
+    settings: Callable[[Sequence[str], Sequence[int]], list[dict]]
+    measure: Callable[..., dict]
+    datasets: tuple[str, ...] = ("mnist",)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    inversion: Callable[..., dict] | None = None
+    shared: Callable[[dict], tuple] | None = None
+
+
+def run(
+    experiment: Experiment, *, out: str | Path = "data/results",
+    datasets: Sequence[str] | None = None, seeds: Sequence[int] | None = None, jobs: int = 1,
+    cluster: str | None = None, together: int = 1, fresh: bool = False, progress: bool = True,
+):  # fmt: skip
+    """Measure the runs that are not yet in `<out>/<name>.csv`; returns the table (a DataFrame).
+
+    jobs: runs at a time on this machine, each on one thread. cluster: the address of a Dask
+    scheduler, "tcp://…", whose workers can import this package and see the data.
+    together: up to so many generators of one kind are trained in one batch, on the GPU if there
+        is one; without it every run is on the CPU. fresh: also what is there already.
+
+    The table is written anew, atomically, after every run (where several are done at a time, after
+    those that share something), so that one stopped at any moment goes on where it was; a run that
+    fails leaves its error in its row, and is tried again by the next call. Beside the table lies
+    its provenance. Numbers depend neither on `jobs` nor on `cluster`, and on `together` by dropout
+    alone. Raises OSError where `out` cannot be written, ConnectionError without a scheduler.
+    """
+    start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
+    datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
+    items = {key(settings): settings for settings in experiment.settings(datasets, seeds)}
+    rows = _known(path)
+    todo = {k: s for k, s in items.items() if fresh or not _done(rows.get(k), s)}
+    _write(path, rows, items)
+    with (
+        tqdm(total=len(items), initial=len(items) - len(todo), desc=experiment.name, unit="run",
+             disable=not progress, mininterval=0.5) as bar,
+        workers(jobs, cluster, _lost) as work,
+    ):  # fmt: skip
+        packs = _packs(experiment, todo, together, singly=jobs == 1 and not cluster)
+        for done in work(partial(attempt, experiment), packs):
+            rows.update({row["run"]: row for row in done})
+            _write(path, rows, items)
+            bar.update(len(done))
+            for row in done:
+                if row["error"]:
+                    bar.write(f"failed: {row['run']}: {row['error']}")
+    _describe(experiment, path, rows, time.perf_counter() - start, together)
+    return _frame([rows[k] for k in items])
+
+
+def attempt(experiment: Experiment, pack: list[dict]) -> list[dict]:
+    """Runs as rows: their settings, what was measured, seconds, and the error if one failed."""
+    start, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(1)  # numbers differ in the last digits between one thread and two
+    try:
+        first = _trained(experiment, pack)
+    except Exception as failure:  # one run that fails must not end the others
+        return _lost(pack, worded(failure), (time.perf_counter() - start) / len(pack))
+    finally:
+        torch.set_num_threads(threads)
+    share = (time.perf_counter() - start) / len(pack)
+    return [_measured(experiment, s, given, share) for s, given in zip(pack, first, strict=True)]
+
+
+def _trained(experiment: Experiment, pack: list[dict]) -> list[tuple]:
+    """What `measure` gets before its settings: nothing, or the inversion."""
+    if experiment.inversion is None:
+        return [()] * len(pack)
+    runs = [wanted(**experiment.inversion(**settings)) for settings in pack]
+    if len(pack) == 1:
+        return [(invert(load_network(name), **run),) for name, run in runs]
+    alike = [{**run, "device": "auto"} for _, run in runs]
+    return [(one,) for one in invert_together(load_network(runs[0][0]), alike)]
+
+
+def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: float) -> dict:
+    start, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        numbers = experiment.measure(*given, **settings)
+        measured, error = {name: _rounded(value) for name, value in numbers.items()}, ""
+    except Exception as failure:
+        measured, error = {}, worded(failure)
+    finally:
+        torch.set_num_threads(threads)
+    return _row(settings, measured, seconds + time.perf_counter() - start, error)
+
+
+def _packs(
+    experiment: Experiment, todo: dict[str, dict], together: int, singly: bool = False
+) -> list[list[dict]]:
+    """Runs for one worker: that share something, or are of one network and kind of generator."""
+    kinds: dict[tuple, list[dict]] = {}
+    if experiment.shared is not None:
+        for settings in todo.values():
+            kinds.setdefault(experiment.shared(settings), []).append(settings)
+        # In one process what they share is at hand for the next, and each can be written at once.
+        return [[s] for kind in kinds.values() for s in kind] if singly else list(kinds.values())
+    if together == 1 or experiment.inversion is None:
+        return [[settings] for settings in todo.values()]
+    for settings in todo.values():
+        name, run = wanted(**experiment.inversion(**settings))
+        alone = len(kinds) if run["loss"].batch_norm else None  # its statistics are one run's
+        kinds.setdefault((name, run["conditioning"], run["config"], alone), []).append(settings)
+    return [kind[i : i + together] for kind in kinds.values()
+            for i in range(0, len(kind), together)]  # fmt: skip
+
+
+def _lost(pack: list[dict], reason: str, seconds: float = 0.0) -> list[dict]:
+    return [_row(settings, {}, seconds, reason) for settings in pack]
+
+
+def _rounded(value):
+    """Six digits of a number: as many as the table holds, so that memory and file agree."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _row(settings: dict, measured: dict, seconds: float, error: str) -> dict:
+    return {"run": key(settings), **settings, **measured, "weights": _weights(settings),
+            "seconds": round(seconds, 2), "error": error}  # fmt: skip
+
+
+def key(settings: dict) -> str:
+    """What names a run: a hash of its settings."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _weights(settings: dict) -> str:
+    """A hash of the shipped networks that a run uses: other networks, another result.
+
+    They are those of its data set, and a generator where the run names its `code`.
+    """
+    dataset, deep = str(settings.get("dataset")), settings.get("network") == DEEP
+    used = sorted(r["sha256"] for n, r in shipped().items() if n.split("-")[0] == dataset
+                  and (deep or not n.endswith(DEEP)))  # fmt: skip
+    generator = shipped("generators").get(f"{dataset}-{settings.get('code')}")
+    used += [generator["sha256"]] if generator else []
+    return hashlib.sha256("".join(used).encode()).hexdigest()[:8]
+
+
+def _done(row: dict | None, settings: dict) -> bool:
+    return row is not None and not row["error"] and row["weights"] == _weights(settings)
+
+
+def load_results(name: str, folder: str | Path | None = None):
+    """The finished runs of an experiment as a DataFrame, from those that ship or from `folder`.
+
+    Raises FileNotFoundError where there are none.
+    """
+    path = _stored(f"{name}.csv", folder)
+    frame = _frame([row for row in _known(path).values() if not row["error"]])
+    return frame.drop(columns=["run", "weights", "error"])
+
+
+def provenance(name: str, folder: str | Path | None = None) -> str:
+    """How a table came about, in a line: its command, runs, device and version of torch.
+
+    Raises FileNotFoundError where there is none.
+    """
+    made = json.loads(_stored(f"{name}.json", folder).read_text(encoding="utf-8"))
+    return f"{made['command']} | {made['runs']} runs, {made['device']} | torch {made['torch']}"
+
+
+def _stored(file: str, folder: str | Path | None) -> Path:
+    path = Path(folder or SHIPPED / "results") / file
+    if not path.is_file():
+        raise FileNotFoundError(f"There are no results at {path}; this makes them: "
+                                f"python -m netinv_lite experiment {path.stem}")  # fmt: skip
+    return path
+
+
+def summary(frame):
+    """Mean, sd and number of seeds of every measurement, a row for each setting."""
+    measured = [c for c in frame.columns if frame[c].dtype.kind == "f" and c not in KEYS]
+    settings = [c for c in frame.columns if c not in (*measured, *KEYS, "seed")]
+    settings = [c for c in settings if frame[c].nunique() > 1] or settings[:1]
+    groups = frame[frame["error"] == ""].groupby(settings, sort=False)
+    table = groups[measured].agg(["mean", "std"])
+    table.insert(0, ("seeds", ""), groups["seed"].nunique())
+    return table
+
+
+def _known(path: Path) -> dict[str, dict]:
+    """The rows of the table at `path` by their key; {} where there is none."""
+    if not path.is_file() or path.stat().st_size < 2:  # two: the line end of an empty table
+        return {}
+    import pandas as pd
+
+    text = dict.fromkeys(("run", "weights", "error"), str)  # a hash may look like a number
+    frame = pd.read_csv(path, dtype=text).fillna({"error": ""})
+    if not {*KEYS} <= {*frame.columns}:
+        raise ValueError(f"{path} is not a table of runs: it lacks one of {', '.join(KEYS)}. "
+                         "Move it away.")  # fmt: skip
+    return {row["run"]: row for row in frame.to_dict("records")}
+
+
+def _frame(rows):
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    return frame[[c for c in frame if c not in KEYS[1:]] + [c for c in KEYS[1:] if c in frame]]
+
+
+def _write(path: Path, rows: dict[str, dict], order) -> None:
+    """All rows, those of this call first and in its order."""
+    ordered = [rows[k] for k in dict.fromkeys([*order, *rows]) if k in rows]
+    frame = _frame(ordered)
+    write_atomically(path, lambda p: frame.to_csv(p, index=False))
+
+
+def _describe(
+    experiment: Experiment, path: Path, rows: dict[str, dict], seconds: float, together: int
+) -> None:
+    """The provenance of the table, beside it."""
+    done = [row for row in rows.values() if not row["error"]]
+    gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else "cpu"
+    write_json(path.with_suffix(".json"), {
+        "experiment": experiment.name,
+        "question": experiment.question,
+        "command": f"python -m netinv_lite experiment {experiment.name}",
+        "runs": len(done),
+        "failed": len(rows) - len(done),
+        "datasets": sorted({row["dataset"] for row in done}),
+        "seeds": sorted({row["seed"] for row in done}),
+        "seconds_of_all_runs": round(sum(row["seconds"] for row in done), 1),
+        "seconds_of_last_call": round(seconds, 1),
+        "device": device,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **versions(),
+        "threads": 1,
+        "together": together,
+    })  # fmt: skip

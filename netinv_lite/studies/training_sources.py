@@ -1,0 +1,83 @@
+"""What an inverse of a shipped classifier can learn on: synthesized, inverted, or real images."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from time import process_time
+
+import torch
+from torch import Tensor
+
+from .._core.validation import check_name
+from ..baselines.deep_inversion import pixel_descent
+from ..data import CLASSES, load_data
+from ..direct import synthetic
+from ..direct.synthetic import Source
+from ..inversion import Inversion
+from ..models.zoo import load_classifier
+from ..presets import PRESETS
+from .evaluation import PER_CLASS, inverted
+from .ood import as_seen_by
+
+IMAGES = 20_000  # of a larger set: an inverse that learns for 1,000 steps sees 32,000
+GENERATORS = 3  # of a classifier's own inversion, each of another seed, as for a student;
+OF_OTHERS = 1  # of another network than the plain one, which may be ten times as costly
+DRAWN = (*synthetic.KINDS, "mixed")
+COSTLY = (*PRESETS, "batch norm")  # what takes a training or a search of its own
+
+
+def costly(kind: str) -> bool:
+    """Whether a `surrogate`, or a part of it, takes a training or a search of its own."""
+    return any(part in COSTLY for part in kind.split(" + "))
+
+
+def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[Source, float]:
+    """A source of images, and the seconds of the processor that it took to make.
+
+    kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions of
+    the shipped classifier `dataset`, or of `OF_OTHERS` of `dataset` + `network`; "batch norm", its
+    DeepInversion images; "real", its training images, which a dataless attack lacks; a data set,
+    for that one's, in the size and channels asked; or several of these, "typical + strokes", in
+    equal parts.
+    """
+    if " + " in kind:
+        parts = [surrogate(part, dataset, seed, network) for part in kind.split(" + ")]
+        return synthetic.mixture(*(s for s, _ in parts)), sum(seconds for _, seconds in parts)
+    classifier = load_classifier(dataset + network)
+    if kind in DRAWN:
+        return synthetic.source(kind, classifier.image_shape, classifier.input_range), 0.0
+    if kind in PRESETS:
+        inversions, seconds = generators(dataset, seed, kind, network)
+        return synthetic.inverted(inversions), seconds  # a new one: it takes them in turn
+    if kind == "batch norm":
+        images, seconds = deep_inverted(dataset, seed, network)
+        return synthetic.of(images), seconds
+    check_name(kind, (*DRAWN, *COSTLY, "real", *CLASSES), "source")
+    images, _ = pictures(dataset if kind == "real" else kind)
+    return synthetic.of(as_seen_by(images, classifier.image_shape)), 0.0
+
+
+@lru_cache(maxsize=2)
+def generators(
+    dataset: str, seed: int, preset: str, network: str = ""
+) -> tuple[list[Inversion], float]:
+    """Inversions of the shipped classifier, and the seconds they took."""
+    start, number = process_time(), OF_OTHERS if network else GENERATORS
+    seeds = range(number * seed, number * (seed + 1))
+    return [inverted(dataset, s, network, preset=preset) for s in seeds], process_time() - start
+
+
+@lru_cache(maxsize=2)
+def deep_inverted(dataset: str, seed: int, network: str = "") -> tuple[Tensor, float]:
+    """Images (N,C,H,W) with the classifier's batch-norm statistics, and the seconds they took."""
+    start, classifier = process_time(), load_classifier(dataset + network)
+    images, _ = pixel_descent(classifier, seed=seed, device="cpu", progress=False).sample(PER_CLASS)
+    return images, process_time() - start
+
+
+@lru_cache(maxsize=2)
+def pictures(dataset: str) -> tuple[Tensor, Tensor]:
+    """Real training images, the first `IMAGES` of the set, and their labels."""
+    data = load_data(dataset)
+    rows = torch.arange(min(IMAGES, len(data.x_train)))
+    return data.x_train[rows], data.y_train[rows]  # copies, so that the rest can be forgotten
