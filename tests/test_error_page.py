@@ -194,6 +194,7 @@ def test_messages_are_divided_into_problem_and_advice(problem, what_to_do):
 
 def test_a_message_without_advice_is_told_apart():
     assert not advice.says_what_to_do(("The images hold NaN or infinity.",))
+    assert advice.says_what_to_do(("Say which network: a name, or --model.",))
     assert advice.says_what_to_do(("At least two rows are needed, not one.",))
     assert advice.says_what_to_do(("The weights are NaN: load them again.",))
 

@@ -35,19 +35,14 @@ def listed(page: Path = PAGE) -> list[str]:
 
 
 def resolve(full: str):
-    """The object called `full`, a module's name and attributes."""
-    module, path = full, []
-    while True:
-        try:
-            found = import_module(module)
-            break
-        except ModuleNotFoundError:
-            module, _, last = module.rpartition(".")
-            path.insert(0, last)
-            if not module:
-                raise
+    """The object that a reader calls `full`: attributes first, and modules not yet imported."""
+    package, *path = full.split(".")
+    found = import_module(package)
     for name in path:
-        found = getattr(found, name)
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            found = import_module(f"{found.__name__}.{name}")
     return found
 
 

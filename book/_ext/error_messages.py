@@ -26,14 +26,10 @@ class Entry:
     module: str
     scope: str  # the function or method that raises it, "" at the top of a module
     line: int
-    raised_by: tuple[str, ...] = ()  # public functions and methods of the same module
 
     @property
     def text(self) -> str:
         return text_of(self.message)
-
-
-# --- the messages ---------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=4)
@@ -45,7 +41,6 @@ def collected(folder: Path) -> tuple[Entry, ...]:
 
 
 def _of_module(source: Source, names: Names) -> list[Entry]:
-    callers = _callers(source)
     found = []
     for node, function, scope in visited(source.tree):
         kind, expression = said_by(node)
@@ -56,8 +51,7 @@ def _of_module(source: Source, names: Names) -> list[Entry]:
             return names.lookup(source, function, line, name)
 
         for message in messages_of(expression, lookup):
-            public = _public(scope, callers)
-            found.append(Entry(kind, message, source.name, scope, node.lineno, public))
+            found.append(Entry(kind, message, source.name, scope, node.lineno))
     return sorted(found, key=lambda entry: entry.line)
 
 
@@ -76,37 +70,3 @@ def _message(arguments: list[ast.expr]) -> ast.expr | None:
     """The argument that is the message: the last one, unless another is plainly text."""
     texts = [a for a in arguments if isinstance(a, (ast.JoinedStr, ast.Constant, ast.IfExp))]
     return next(iter(texts), arguments[-1] if arguments else None)
-
-
-def _callers(source: Source) -> dict[str, set[str]]:
-    """Name of a function -> the functions and methods of the module that name it."""
-    callers: dict[str, set[str]] = {}
-    for node, _, scope in visited(source.tree):
-        if scope and isinstance(node, (ast.Name, ast.Attribute)):
-            callers.setdefault(last_name(node), set()).add(scope)
-    return callers
-
-
-def _public(scope: str, callers: dict[str, set[str]]) -> tuple[str, ...]:
-    """The nearest public functions of the module through which a message comes."""
-    seen, level = set(), {scope} - {""}
-    while level:
-        public = sorted(name for name in level if is_public(name))
-        if public:
-            return tuple(public)
-        seen |= level
-        level = {up for name in level for up in callers.get(name.split(".")[-1], ())} - seen
-        level |= {up for name in seen for up in _of_class(name, callers)} - seen
-    return ()
-
-
-def _of_class(scope: str, callers: dict[str, set[str]]) -> set[str]:
-    """Those that use the class whose method this is."""
-    return callers.get(scope.split(".")[0], set()) if "." in scope else set()
-
-
-def is_public(scope: str) -> bool:
-    """Whether no part of a dotted name is private; methods such as `__init__` are not."""
-    parts = scope.split(".")
-    plain = [p for p in parts if not (p.startswith("__") and p.endswith("__"))]
-    return bool(plain) and not any(part.startswith("_") for part in plain)

@@ -5,18 +5,23 @@ The messages are read from the sources of the module, see `error_messages`.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
+from api import listed
 from docutils import nodes
 from error_messages import Entry, collected
+from message_callers import Callers, Place
 from message_groups import KEYS, OTHER, Said, anchor_of, gathered
+from message_names import read_package
 from message_templates import Message, Slot
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "netinv_lite"
+MOST = 3  # public names beside a message
 
 
 @lru_cache(maxsize=4)
@@ -55,38 +60,62 @@ def written(message: Message) -> list[nodes.Node]:
     return out
 
 
-def place_of(entry: Entry) -> list[nodes.Node]:
-    """Where a message comes from: links to what the API page describes, else a name and a file."""
-    names = [name.removesuffix(".__init__").removesuffix(".__post_init__").removesuffix(".__call__")
-             for name in (entry.raised_by or (entry.scope,))[:3] if name]  # fmt: skip
-    targets = [documented(entry.module, name) for name in names]
+def place_of(entry: Entry, folder: Path = PACKAGE) -> list[nodes.Node]:
+    """Through what a message comes: links to what the API page describes, else name and file."""
+    targets = documented_callers(entry, folder)
+    if not targets:
+        file = nodes.inline("", entry.module.replace(".", "/") + ".py")
+        return [nodes.literal("", entry.scope), nodes.Text(" in "), file] if entry.scope else [file]
     out: list[nodes.Node] = []
-    for name, target in zip(names, targets, strict=True):
-        code = nodes.literal("", target.partition(".")[2] if target else name)
-        out += [nodes.Text(", ")] if out else []
-        out.append(code if target is None else addnodes.pending_xref(
-            "", code, refdomain="py", reftype="obj", reftarget=target))  # fmt: skip
-    if any(targets):
-        return out
-    file = entry.module.replace(".", "/") + ".py"
-    return [*out, nodes.Text(" in " if out else ""), nodes.inline("", file)]
+    for target in targets[:MOST]:
+        link = addnodes.pending_xref("", nodes.literal("", target.partition(".")[2]),
+                                     refdomain="py", reftype="obj", reftarget=target)  # fmt: skip
+        out += [nodes.Text(", "), link] if out else [link]
+    more = len(targets) - MOST
+    return [*out, nodes.Text(f" and {more} more")] if more > 0 else out
 
 
-def documented(module: str, name: str, page: list[str] | None = None) -> str | None:
-    """The name under which the API page describes an object of a module, wherever that is."""
-    owner, _, member = name.partition(".")
-    page = listed() if page is None else page
-    found = [full for full in page if full.rpartition(".")[2] == owner]
-    if len(found) > 1:  # the names of rooms are told apart by the module's own
-        found = [full for full in found if full.split(".")[-2] in module.split(".")]
-    return ".".join(filter(None, [found[0], member])) if len(found) == 1 else None
+def documented_callers(entry: Entry, folder: Path = PACKAGE) -> list[str]:
+    """The nearest names of the API page through which a message comes, in the page's order.
+
+    A private room such as `_core` is passed through where that leads to a public one.
+    """
+    described, start = on_the_page(folder), (entry.module, entry.scope)
+
+    def outside(place: Place) -> bool:
+        return "._" not in place[0] and bool(documented(place, described))
+
+    places = callers(folder).above(start, outside) or callers(folder).above(
+        start, lambda place: bool(documented(place, described))
+    )
+    order = [*described.values()]
+    targets = {documented(place, described): place for place in places}
+    return sorted(targets, key=lambda full: (order.index(_object(targets[full], described)), full))
 
 
-def listed() -> list[str]:
-    """The full names that the API page describes."""
-    from api import listed as on_the_page
+def documented(place: Place, described: dict[Place, str]) -> str:
+    """The name of a function, a class or a public method on the API page; "" if it has none."""
+    module, name = place
+    owner, _, member = re.sub(r"\.__\w+__$", "", name).partition(".")
+    if (module, owner) not in described or member.startswith("_"):
+        return ""
+    return ".".join(filter(None, [described[module, owner], member]))
 
-    return on_the_page()
+
+def _object(place: Place, described: dict[Place, str]) -> str:
+    return described[place[0], place[1].partition(".")[0]]
+
+
+@lru_cache(maxsize=4)
+def callers(folder: Path) -> Callers:
+    return Callers(read_package(folder))
+
+
+@lru_cache(maxsize=4)
+def on_the_page(folder: Path) -> dict[Place, str]:
+    """What the API page describes, by where it is defined: full names in the page's order."""
+    found = {callers(folder).place(full): full for full in listed()}
+    return {place: full for place, full in found.items() if place}
 
 
 def item(said: Said, anchor: str) -> nodes.definition_list_item:

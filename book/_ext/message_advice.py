@@ -19,7 +19,7 @@ _ASKS = re.compile(
     r"\b(?:needed|needs?|required|expected|must|should|is meant|at least|at most|for example"
     r"|of one shape|is loaded with|did you mean|known:|it has:|belong together|lies? from"
     r"|is saved as|are (?:whole )?number(?:s|ed)|(?:is|are) the least|a multiple of|a fraction of"
-    r"|have one|take no|see:|so far|keeps what|pip install|may help|ways out)\b",
+    r"|have one|take no|see:|so far|keeps what|pip install|may help|ways out|is now|this makes)\b",
     re.IGNORECASE,
 )
 # A sentence ends before a capital, an identifier in code or a bracket; "e.g." does not end one.
@@ -52,7 +52,8 @@ def advises(text: str) -> bool:
 def says_what_to_do(message: Message) -> bool:
     """Whether a message helps: by advice of its own, or by what it asks for."""
     problem, advice = split(message)
-    return bool(advice) or bool(_ASKS.search(text_of(problem)))
+    text = text_of(problem)
+    return bool(advice) or bool(_BEGINS.match(text) or _ASKS.search(text))
 
 
 def _balanced(text: str) -> bool:

@@ -29,7 +29,12 @@ def read_package(folder: Path) -> dict[str, Source]:
         parts = path.relative_to(folder.parent).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        sources[name] = Source(path, name, tree, _imported(tree, name, path.stem == "__init__"))
+        source = Source(path, name, tree, _imported(tree, name, path.stem == "__init__"))
+        stub = path.with_suffix(".pyi")
+        if stub.is_file():  # what a package loads when it is first used
+            lazy = ast.parse(stub.read_text(encoding="utf-8"))
+            source.imported |= _imported(lazy, name, path.stem == "__init__")
+        sources[name] = source
     return sources
 
 
@@ -42,6 +47,9 @@ def _imported(tree: ast.Module, name: str, is_package: bool) -> dict[str, tuple[
             module = ".".join([*base, *filter(None, [node.module])])
             for alias in node.names:
                 found[alias.asname or alias.name] = (module, alias.name)
+        elif isinstance(node, ast.keyword) and node.arg == "submod_attrs":  # of lazy_loader.attach
+            for module, names in ast.literal_eval(node.value).items():
+                found |= {attribute: (f"{name}.{module}", attribute) for attribute in names}
     return found
 
 
