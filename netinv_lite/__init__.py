@@ -13,4 +13,5 @@ moved.install(__name__)
 
 
 def __getattr__(name: str):
-    return moved.module(__name__, name) or _load(name)
+    old = moved.found(__name__, name)
+    return _load(name) if old is None else old

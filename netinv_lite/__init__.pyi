@@ -91,7 +91,7 @@ from .data import ImageData as ImageData
 from .data import load_data as load_data
 from .ensemble import invert_many as invert_many
 from .exercises import attempt as attempt
-from .generator import Generator as Generator
+from .generator import ConditionedGenerator as ConditionedGenerator
 from .inversion import Inversion as Inversion
 from .inversion import invert as invert
 from .losses import InversionLoss as InversionLoss

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Generator as Random
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from ._core.boundary import ONE_LOGIT
+from ._core.moved import renamed
 from ._core.validation import check_name, check_positive
 
 
@@ -59,14 +59,16 @@ def one_hot(k: Tensor, num_classes: int) -> Tensor:
     return torch.zeros(len(k), num_classes, device=k.device).scatter_(1, k[:, None], 1.0)
 
 
-def balanced_classes(n: int, num_classes: int, *, random: Random | None = None) -> Tensor:
+@renamed(random="generator")
+def balanced_classes(n: int, num_classes: int, *, generator: Generator | None = None) -> Tensor:
     """n classes in random order, each as often as the others (to within one); (n,) int64."""
-    start = torch.randint(num_classes, (1,), generator=random)
-    return (torch.randperm(n, generator=random) + start) % num_classes
+    start = torch.randint(num_classes, (1,), generator=generator)
+    return (torch.randperm(n, generator=generator) + start) % num_classes
 
 
+@renamed(random="generator")
 def simplex_vectors(
-    k: Tensor, num_classes: int, scale: float, *, random: Random | None = None
+    k: Tensor, num_classes: int, scale: float, *, generator: Generator | None = None
 ) -> Tensor:
     """v = softmax(s·N(0, I_K)) given that argmax v = k.
 
@@ -77,14 +79,14 @@ def simplex_vectors(
         k: (B,) classes.
         num_classes: K.
         scale: s; the larger, the nearer is v to the one-hot of k.
-        random: what draws them.
+        generator: what draws them.
 
     Returns:
         v (B,K).
 
     Source: Suhail & Sethi, section 2.
     """
-    n = torch.randn(len(k), num_classes, generator=random).to(k.device)
+    n = torch.randn(len(k), num_classes, generator=generator).to(k.device)
     rows, top = torch.arange(len(k), device=k.device), n.argmax(1)
     largest, entry = n[rows, top], n[rows, k]
     n[rows, top] = entry
@@ -144,14 +146,18 @@ class Label:
     vector: ClassVar[bool] = True  # does v enter at the input?
     matrix: ClassVar[bool] = False  # does M enter at the grid?
 
-    def of(self, k: Tensor, *, random: Random | None = None) -> Condition:
+    @renamed(random="generator")
+    def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
         """A condition for each class of k (B,)."""
         y = one_hot(k, self.num_classes)
         return Condition(y, y)
 
-    def draw(self, n: int, *, random: Random | None = None) -> Condition:
+    @renamed(random="generator")
+    def draw(self, n: int, *, generator: Generator | None = None) -> Condition:
         """n conditions, the classes equally often."""
-        return self.of(balanced_classes(n, self.num_classes, random=random), random=random)
+        return self.of(
+            balanced_classes(n, self.num_classes, generator=generator), generator=generator
+        )
 
 
 @dataclass(frozen=True)
@@ -164,9 +170,10 @@ class Vector(Label):
     def __post_init__(self):
         check_positive(self, "scale")
 
-    def of(self, k: Tensor, *, random: Random | None = None) -> Condition:
+    @renamed(random="generator")
+    def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
         y = one_hot(k, self.num_classes)
-        return Condition(simplex_vectors(k, self.num_classes, self.scale, random=random), y)
+        return Condition(simplex_vectors(k, self.num_classes, self.scale, generator=generator), y)
 
 
 @dataclass(frozen=True)
@@ -214,14 +221,16 @@ class SoftTargets(Label):
                              if row[k] >= 0.005) for row in self.targets[:4]]  # fmt: skip
         return f"SoftTargets({n} targets, K={K}: {'; '.join(rows + ['…'] * (n > 4))})"
 
-    def of(self, k: Tensor, *, random: Random | None = None) -> Condition:
+    @renamed(random="generator")
+    def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
         """Conditions for the rows number k (B,) of `targets`."""
         one_hot(k, len(self.targets))
         v = self.targets.to(k.device)[k]
         return Condition(v, v)
 
-    def draw(self, n: int, *, random: Random | None = None) -> Condition:
-        return self.of(balanced_classes(n, len(self.targets), random=random))
+    @renamed(random="generator")
+    def draw(self, n: int, *, generator: Generator | None = None) -> Condition:
+        return self.of(balanced_classes(n, len(self.targets), generator=generator))
 
 
 SCHEMES = {cls.name: cls for cls in (Label, Vector, Matrix, VectorMatrix)}

@@ -15,7 +15,7 @@ FIELD = 3  # the field that deforms an image has FIELD x FIELD free vectors
 SHADE = 2  # the field that dims a channel has SHADE x SHADE free numbers
 
 
-class Generator(nn.Module):
+class ConditionedGenerator(nn.Module):
     """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
 
     A linear map of z and an embedding of v fills most of `width` channels on a grid, K×K where

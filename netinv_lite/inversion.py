@@ -24,7 +24,7 @@ from ._core.random_state import learning, with_gradients
 from ._core.serialization import fingerprint, read_tensors, split, write_tensors
 from ._core.validation import check_name
 from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
-from .generator import Generator
+from .generator import ConditionedGenerator
 from .losses import KINDS, Batch, Loss, surest
 from .presets import PRESETS, InversionConfig
 
@@ -39,7 +39,7 @@ class Inversion:
     training batch).
     """
 
-    def __init__(self, classifier: nn.Module, generator: Generator, conditioning: Label, *,
+    def __init__(self, classifier: nn.Module, generator: ConditionedGenerator, conditioning: Label, *,
                  loss: Loss, config: InversionConfig, seed: int):  # fmt: skip
         self.classifier, self.generator, self.conditioning = classifier, generator, conditioning
         self.loss, self.config, self.seed = loss, config, seed
@@ -81,7 +81,7 @@ class Inversion:
             raise ValueError("classes is empty: name at least one class, or leave it out for all.")
         k = torch.as_tensor(list(classes)).repeat_interleave(per_class * choose_from)
         random = torch.Generator().manual_seed(seed)
-        condition = self.conditioning.of(k, random=random)
+        condition = self.conditioning.of(k, generator=random)
         z = torch.randn(len(k), self.config.latent_dim, generator=random)
         images, k = self._run(z, condition), condition.k
         if choose_from > 1:
@@ -106,7 +106,7 @@ class Inversion:
         if n < 1:
             raise ValueError(f"n={n}: at least 1 image is needed.")
         random = torch.Generator().manual_seed(seed)
-        condition = self.conditioning.draw(n, random=random)
+        condition = self.conditioning.draw(n, generator=random)
         z = torch.randn(n, self.config.latent_dim, generator=random)
         met = condition.met_by(metrics.logits(self.classifier, self._run(z, condition)))
         return met.float().mean().item()
@@ -190,8 +190,8 @@ class Inversion:
         if K != meta["num_classes"]:
             raise ValueError(f"{path} inverts a network of {meta['num_classes']} classes, this one "
                              f"has {K}.")  # fmt: skip
-        generator, kind = meta.get("kinds", ["Generator", "InversionLoss"])
-        if generator != "Generator":
+        generator, kind = meta.get("kinds", ["ConditionedGenerator", "InversionLoss"])
+        if generator != "ConditionedGenerator":
             raise ValueError(f"{path} holds a {generator}, which this cannot build: sample from it "
                              "in the session that trained it.")  # fmt: skip
         check_name(kind, KINDS, "kind of loss")
@@ -362,8 +362,8 @@ def untrained(
                      config=config, seed=seed)  # fmt: skip
 
 
-def _generator(shape, conditioning: Label, span, config: InversionConfig) -> Generator:
-    return Generator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
+def _generator(shape, conditioning: Label, span, config: InversionConfig) -> ConditionedGenerator:
+    return ConditionedGenerator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
                      width=config.width, dropout=config.dropout, start=config.start,
                      modulation=config.modulation, deformation=config.deformation,
                      shading=config.shading)  # fmt: skip

@@ -29,7 +29,7 @@ def random(seed):
 @given(st.integers(2, 120), st.floats(0.05, 8), st.integers(1, 60), seeds)
 def test_v_lies_on_the_simplex_with_its_largest_entry_at_k(K, scale, n, seed):
     k = torch.randint(K, (n,), generator=random(seed))
-    v = simplex_vectors(k, K, scale, random=random(seed + 1))
+    v = simplex_vectors(k, K, scale, generator=random(seed + 1))
     assert v.shape == (n, K) and v.dtype == torch.float32
     assert (v >= 0).all() and v.sum(1).allclose(torch.ones(n))
     assert torch.equal(v.gather(1, k[:, None]).squeeze(1), v.amax(1))
@@ -39,17 +39,17 @@ def test_v_lies_on_the_simplex_with_its_largest_entry_at_k(K, scale, n, seed):
 @given(st.sampled_from(sorted(SCHEMES)), st.integers(2, 12), st.integers(1, 80), seeds)
 def test_every_scheme_draws_its_classes_equally_often(name, K, n, seed):
     conditioning = scheme(name, K, 4.0)
-    condition = conditioning.draw(n, random=random(seed))
+    condition = conditioning.draw(n, generator=random(seed))
     counts = condition.k.bincount(minlength=K)
     assert counts.max() - counts.min() <= 1 and counts.sum() == n
     assert torch.equal(condition.v.argmax(1), condition.k)
     assert torch.equal(condition.y, one_hot(condition.k, K))
-    again = conditioning.draw(n, random=random(seed))
+    again = conditioning.draw(n, generator=random(seed))
     assert torch.equal(condition.v, again.v) and torch.equal(condition.y, again.y)
 
 
 def test_which_class_gets_the_odd_image_is_left_to_chance():
-    odd = {int(balanced_classes(5, 4, random=random(s)).bincount().argmax()) for s in range(40)}
+    odd = {int(balanced_classes(5, 4, generator=random(s)).bincount().argmax()) for s in range(40)}
     assert odd == {0, 1, 2, 3}
 
 
@@ -58,7 +58,7 @@ def test_label_and_matrix_conditions_are_one_hot_and_vectors_are_not():
     for conditioning in (nil.Label(5), nil.Matrix(5)):
         assert torch.equal(conditioning.of(k).v, torch.eye(5))
     for conditioning in (nil.Vector(5, scale=1.0), nil.VectorMatrix(5, scale=1.0)):
-        assert conditioning.of(k, random=random(0)).v.amax() < 0.99
+        assert conditioning.of(k, generator=random(0)).v.amax() < 0.99
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_label_and_matrix_conditions_are_one_hot_and_vectors_are_not():
     [(10, 1, 0.32, 0.136), (100, 1, 0.08, 0.56), (100, 4, 0.56, 0.04)],
 )
 def test_the_law_of_v_is_that_of_a_softmax_of_gaussians(K, s, largest, tied):
-    v = simplex_vectors(torch.arange(20_000) % K, K, s, random=random(0))
+    v = simplex_vectors(torch.arange(20_000) % K, K, s, generator=random(0))
     top = v.topk(2).values
     assert top[:, 0].mean().item() == pytest.approx(largest, abs=0.01)
     assert (top[:, 0] - top[:, 1] < 0.02).double().mean().item() == pytest.approx(tied, abs=0.015)
@@ -78,7 +78,7 @@ def test_the_law_of_v_is_that_of_a_softmax_of_gaussians(K, s, largest, tied):
 
 
 def test_the_classes_that_were_not_asked_for_are_exchangeable():
-    v = simplex_vectors(torch.full((20_000,), 3), 6, 1.0, random=random(0))
+    v = simplex_vectors(torch.full((20_000,), 3), 6, 1.0, generator=random(0))
     others = v[:, [0, 1, 2, 4, 5]].mean(0)
     assert others.max() / others.min() < 1.03
     assert v[:, 3].mean() > 2 * others.max()
@@ -129,7 +129,7 @@ def test_hot_matrix_costs_the_grid_and_not_the_classes():
 def test_soft_targets_come_as_the_caller_wrote_them():
     v = torch.tensor([[0, 0.5, 0.5], [1, 0, 0]])
     soft = nil.SoftTargets(3, v)
-    condition = soft.draw(10, random=random(0))
+    condition = soft.draw(10, generator=random(0))
     assert torch.equal(condition.v, condition.y)
     rows = [tuple(row) for row in condition.v.tolist()]
     assert rows.count((0, 0.5, 0.5)) == rows.count((1, 0, 0)) == 5

@@ -13,13 +13,13 @@ from netinv_lite.generator import deformed, shaded, smooth
 
 
 def make(shape, K, name="vector-matrix", seed=0, **settings):
-    return seeded(nil.Generator, shape, scheme(name, K, 4.0), seed=seed, **settings)
+    return seeded(nil.ConditionedGenerator, shape, scheme(name, K, 4.0), seed=seed, **settings)
 
 
 def batch(generator, K, name="vector-matrix", n=8, seed=0):
     random = torch.Generator().manual_seed(seed)
     z = torch.randn(n, generator.latent_dim, generator=random)
-    return z, scheme(name, K, 4.0).draw(n, random=random)
+    return z, scheme(name, K, 4.0).draw(n, generator=random)
 
 
 SIZES = [(C, side, side) for C in (1, 3) for side in (28, 32, 64)]
@@ -52,7 +52,7 @@ def test_gradients_reach_every_parameter(shape, K, name):
 
 def test_soft_targets_reach_every_parameter_too():
     soft = nil.SoftTargets(3, torch.tensor([[0.5, 0.5, 0], [0, 0.2, 0.8]]))
-    generator = seeded(nil.Generator, (1, 8, 8), soft)
+    generator = seeded(nil.ConditionedGenerator, (1, 8, 8), soft)
     x = generator(torch.randn(8, 64), soft.draw(8))
     (x * torch.randn_like(x)).sum().backward()
     assert all(p.grad is not None and p.grad.norm() > 0 for p in generator.parameters())
@@ -304,9 +304,9 @@ def test_names_and_numbers_are_those_of_stored_inversions(
 def test_a_generator_takes_conditions_of_every_type_in_its_own(name, settings):
     v = torch.tensor([[0.5, 0.5, 0], [0, 0.2, 0.8]])
     scheme_ = nil.SoftTargets(3, v) if name == "soft-targets" else scheme(name, 3, 4.0)
-    generator = seeded(nil.Generator, (1, 8, 8), scheme_, **settings).eval()
+    generator = seeded(nil.ConditionedGenerator, (1, 8, 8), scheme_, **settings).eval()
     random = torch.Generator().manual_seed(0)
-    z, condition = torch.randn(4, 64, generator=random), scheme_.draw(4, random=random)
+    z, condition = torch.randn(4, 64, generator=random), scheme_.draw(4, generator=random)
     with torch.no_grad():
         expected = generator(z, condition)
         assert torch.equal(generator(z.double(), condition.to(torch.float64)), expected)

@@ -229,7 +229,7 @@ BATCH = dict(
     x=gaussians(6, 1, 4, 4, dtype=torch.float32).tanh(),
     logits=gaussians(6, 3, seed=1, dtype=torch.float32),
     f=gaussians(6, 5, seed=2, dtype=torch.float32),
-    condition=nil.Vector(3, scale=1.0).draw(6, random=torch.Generator().manual_seed(0)),
+    condition=nil.Vector(3, scale=1.0).draw(6, generator=torch.Generator().manual_seed(0)),
     input_range=(-1, 1),
     distances=[torch.tensor(1.0), torch.tensor(4.0)],
     model=seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))),

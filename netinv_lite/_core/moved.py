@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from importlib import import_module
@@ -57,14 +58,42 @@ MOVED = {
 }
 
 
-def module(package: str, old: str) -> ModuleType | None:
-    """The module that was called `old`, with a warning; None where there was none."""
+NAMES = {"Generator": ("generator", "ConditionedGenerator")}
+
+
+def found(package: str, old: str):
+    """The module or name that was called `old`, with a warning; None where there was none."""
+    if old in NAMES:
+        module, name = NAMES[old]
+        _warn(f"{package}.{old}", f"{package}.{name}", 4)
+        return getattr(import_module(f"{package}.{module}"), name)
     if old not in MOVED:
         return None
     new = f"{package}.{MOVED[old]}"
-    warnings.warn(f"{package}.{old} is now {new}; the old name goes with the next version.",
-                  DeprecationWarning, stacklevel=3)  # fmt: skip
+    _warn(f"{package}.{old}", new, 4)
     return import_module(new)
+
+
+def renamed(**names: str):
+    """A decorator for a function whose arguments, old=new, have other names now."""
+
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            for old, new in names.items():
+                if old in kwargs:
+                    _warn(f"{function.__name__}({old}=…)", f"{new}=…", 3)
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def _warn(old: str, new: str, stacklevel: int) -> None:
+    warnings.warn(f"{old} is now {new}; the old name goes with the next version.",
+                  DeprecationWarning, stacklevel=stacklevel)  # fmt: skip
 
 
 def install(package: str) -> None:
@@ -88,9 +117,9 @@ class _Alias(Loader):
         self.package, self.old = package, old
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        found = module(self.package, self.old)
-        self.spec = found.__spec__
-        return found
+        module = found(self.package, self.old)
+        self.spec = module.__spec__
+        return module
 
-    def exec_module(self, found: ModuleType) -> None:
-        found.__spec__ = self.spec  # the import has put that of the old name there
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec  # the import has put that of the old name there

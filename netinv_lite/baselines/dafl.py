@@ -27,7 +27,7 @@ class Unconditioned(Label):
     vector: ClassVar[bool] = False
     matrix: ClassVar[bool] = False
 
-    def of(self, k: Tensor, *, random: torch.Generator | None = None) -> Condition:
+    def of(self, k: Tensor, *, generator: torch.Generator | None = None) -> Condition:
         uniform = torch.full((len(k), self.num_classes), 1 / self.num_classes, device=k.device)
         return Condition(uniform, uniform)
 

@@ -88,7 +88,7 @@ class Ascent:
 
     def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
         """Share of n new images, the classes equally often, that the classifier reads as asked."""
-        k = balanced_classes(n, self.num_classes, random=self._random(seed))
+        k = balanced_classes(n, self.num_classes, generator=self._random(seed))
         x = self._run(k, seed)
         with frozen(self.classifier), torch.no_grad():
             read = [answer(self.classifier, xb).argmax(1).cpu() for xb in x.split(256)]

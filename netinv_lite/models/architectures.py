@@ -218,9 +218,9 @@ class DCGAN(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return self.generator(z)
 
-    def latents(self, n: int, random: torch.Generator | None = None) -> Tensor:
+    def latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n codes z ~ N(0, I), cut to the range that is inverted; (n,D,1,1)."""
-        return torch.randn(n, self.latent_dim, 1, 1, generator=random).clamp(-4, 4)
+        return torch.randn(n, self.latent_dim, 1, 1, generator=generator).clamp(-4, 4)
 
 
 def _up(c_in: int, c_out: int, stride: int = 2, padding: int = 1) -> nn.Sequential:

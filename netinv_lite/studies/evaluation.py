@@ -110,5 +110,5 @@ def measured(inversion: Inversion, dataset: str) -> dict[str, float]:
 def vector_divergence(inversion: Inversion, n: int = 1000) -> float:
     """KL(v‖Q) of n new images: how far the classifier's answers are from the vectors asked."""
     random = torch.Generator().manual_seed(1)
-    v = inversion.conditioning.draw(n, random=random).v
+    v = inversion.conditioning.draw(n, generator=random).v
     return metrics.conditional_kl(inversion.classifier, inversion.images(v, seed=2), v)
