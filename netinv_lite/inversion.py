@@ -39,8 +39,16 @@ class Inversion:
     training batch).
     """
 
-    def __init__(self, classifier: nn.Module, generator: ConditionedGenerator, conditioning: Label, *,
-                 loss: Loss, config: InversionConfig, seed: int):  # fmt: skip
+    def __init__(
+        self,
+        classifier: nn.Module,
+        generator: ConditionedGenerator,
+        conditioning: Label,
+        *,
+        loss: Loss,
+        config: InversionConfig,
+        seed: int,
+    ):
         self.classifier, self.generator, self.conditioning = classifier, generator, conditioning
         self.loss, self.config, self.seed = loss, config, seed
         self.history: dict[str, list[float]] = {}

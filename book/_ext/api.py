@@ -129,7 +129,8 @@ def on_missing(app, env, node, contnode):
 def on_signature(app, what, name, obj, options, signature, annotation):
     """autodoc-process-signature: what a dataclass makes by default in place of `<factory>`.
 
-    `torch.Generator` keeps its module, because `Generator` is a class of this package.
+    Two types keep their module, because arguments are called by their names: torch.device and
+    torch.Generator.
     """
     if not signature:
         return None
