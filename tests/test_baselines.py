@@ -143,11 +143,22 @@ def test_a_network_without_attributes_and_chosen_classes():
     assert "K=3, 4 steps of length 0.5 from noise, seed 0" in repr(ascent)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"steps": 0}, {"steps": -3}, {"steps": 2.5}, {"batch_size": 0}, {"jitter": -1},
-    {"step_size": 0.0}, {"step_size": float("nan")}, {"noise": -0.1}, {"total_variation": -1.0},
-    {"start": 1.5}, {"start": -0.1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"steps": -3},
+        {"steps": 2.5},
+        {"batch_size": 0},
+        {"jitter": -1},
+        {"step_size": 0.0},
+        {"step_size": float("nan")},
+        {"noise": -0.1},
+        {"total_variation": -1.0},
+        {"start": 1.5},
+        {"start": -0.1},
+    ],
+)
 def test_wrong_settings(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
         AscentConfig(**wrong)

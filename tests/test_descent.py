@@ -93,10 +93,19 @@ def test_the_classifier_is_left_as_it_was():
     assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
 
 
-@pytest.mark.parametrize("wrong", [
-    {"steps": 0}, {"lr": 0}, {"copies": 0}, {"zoom": -1}, {"colour": float("nan")},
-    {"batch_norm": -1}, {"batch_size": 1.5},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"lr": 0},
+        {"copies": 0},
+        {"zoom": -1},
+        {"colour": float("nan")},
+        {"batch_norm": -1},
+        {"batch_size": 1.5},
+    ],
+    ids=str,
+)
 def test_wrong_settings(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DescentConfig(**wrong)

@@ -49,8 +49,9 @@ def test_the_loop_over_samples_is_the_hot_matrix():
 def test_three_steps_in_the_same_loop():
     classifier, seen = small(), []
     before = snapshot(classifier)
-    inversion = invert_with_template(classifier, config=FEW, progress=False,
-                                     on_step=lambda step, row, _: seen.append(step))  # fmt: skip
+    inversion = invert_with_template(
+        classifier, config=FEW, progress=False, on_step=lambda step, row, _: seen.append(step)
+    )
     assert seen == [1, 2, 3] and {len(v) for v in inversion.history.values()} == {3}
     assert all(p.grad is not None for p in inversion.generator.parameters())
     assert_same(before, snapshot(classifier))

@@ -1,4 +1,6 @@
-"""What a generator is measured against; each is called as `invert` is, and sampled alike."""
+"""What a generator is compared with: other methods, called as `invert` is, and sampled alike."""
+
+from collections.abc import Callable
 
 from .dafl import Dafl, DaflLoss, dafl
 from .deep_inversion import Descent, DescentConfig, pixel_descent
@@ -7,7 +9,11 @@ from .pixel_ascent import PRESETS, Ascent, AscentConfig, pixel_ascent
 
 # By name, for tables; add your own: a function (classifier, **settings) -> an object whose
 # `sample(per_class, seed=, classes=)` returns images (N,C,H,W) and labels (N,).
-BASELINES = {"pixel-ascent": pixel_ascent, "deep-inversion": pixel_descent, "dafl": dafl}
+BASELINES: dict[str, Callable] = {
+    "pixel-ascent": pixel_ascent,
+    "deep-inversion": pixel_descent,
+    "dafl": dafl,
+}
 
 __all__ = [
     "BASELINES",

@@ -1,7 +1,8 @@
-"""Stronger pixel-wise rivals: DeepInversion and plug-in inversion, called as `pixel_ascent` is."""
+"""Stronger pixel-wise baselines: DeepInversion and plug-in inversion."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 from .._core.boundary import Target, answer
 from .._core.freezing import frozen
 from .._core.hooks import batch_statistics
+from .._core.loop import OnStep
 from .._core.random_state import learning, with_gradients
 from .._core.validation import check_finite, check_name, check_positive, check_whole
 from ..conditioning import one_hot
@@ -22,11 +24,23 @@ from .pixel_ascent import Ascent
 
 @dataclass(frozen=True)
 class DescentConfig:
-    """What the pixels are asked for beside the class, and how they are changed before being read.
+    """The priors of an image, and how it is augmented before the classifier reads it.
 
-    Weights of total variation, squared pixels and batch-norm statistics; `jitter` and `zoom` are
-    fractions of the side, `colour` is the deviation of a random contrast and brightness, `copies`
-    how many differently changed copies of an image each gradient is averaged over.
+    Args:
+        steps: of Adam, on every batch.
+        lr: the learning rate, in units of half the input range.
+        total_variation: weight of the total variation.
+        squares: weight of the mean squared pixel, on a scale from -1 to 1.
+        batch_norm: weight of the distance of the batch-norm statistics.
+        jitter: largest random shift, a fraction of the side.
+        zoom: largest random change of scale, a fraction of the side.
+        colour: standard deviation of a random contrast (its logarithm) and brightness.
+        flip: whether half of the images are mirrored.
+        copies: augmented copies of an image that each gradient is averaged over.
+        batch_size: images optimised at a time.
+
+    Raises:
+        ValueError: a number out of its range.
     """
 
     steps: int = 100
@@ -41,7 +55,7 @@ class DescentConfig:
     copies: int = 1
     batch_size: int = 250
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, steps=1, copies=1, batch_size=1)
         check_positive(self, "lr")
         check_finite(self, "total_variation", "squares", "batch_norm", "jitter", "zoom", "colour")
@@ -54,28 +68,33 @@ PRESETS = {
 
 
 class Descent(Ascent):
-    """Adam on the pixels of a batch: `sample` and `accuracy` as an `Inversion` has them."""
+    """Adam on the pixels of a batch: `sample` and `accuracy` as an `Inversion` has them.
+
+    `history` is a dict of equally long lists, `loss` and `accuracy`, the means over the batches of
+    the last call. Arguments are those of `Ascent`, with a `DescentConfig`.
+    """
 
     config: DescentConfig
 
     @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
-        one_hot(k, self.num_classes)  # a ValueError for a class that there is not
+        one_hot(k, self.num_classes)  # a ValueError for a class that does not exist
         k = k.clone()  # it may come from an inference mode
         low, high = self.input_range
         random, config = self._random(seed), self.config
         # In random order, so that every batch holds all classes: its statistics are the data's.
         order = torch.randperm(len(k), generator=random)
-        start = (low + high) / 2 + (high - low) / 4 * torch.randn(
-            len(k), *self.image_shape, generator=random
-        )
-        batches = list(zip(start.split(config.batch_size), k[order].split(config.batch_size),
-                           strict=True))  # fmt: skip
+        noise = torch.randn(len(k), *self.image_shape, generator=random)
+        start = ((low + high) / 2 + (high - low) / 4 * noise).split(config.batch_size)
+        batches = list(zip(start, k[order].split(config.batch_size), strict=True))
         sums, images = torch.zeros(config.steps, 2), []
-        bar = tqdm(total=config.steps * len(batches), disable=not self.progress, desc="descend",
-                   unit="step")  # fmt: skip
+        total, quiet = config.steps * len(batches), not self.progress
         drawn = int(torch.randint(2**31, (1,), generator=random))
-        with bar, frozen(self.classifier), learning(drawn, self.device):
+        with (
+            tqdm(total=total, disable=quiet, desc="descend", unit="step") as bar,
+            frozen(self.classifier),
+            learning(drawn, self.device),
+        ):
             for x, kb in batches:
                 done, rows = self._descend(x.clamp(low, high), kb, bar)
                 sums += rows * len(kb) / len(k)
@@ -83,37 +102,45 @@ class Descent(Ascent):
         self.history = dict(zip(("loss", "accuracy"), sums.T.tolist(), strict=True))
         return torch.cat(images)[order.argsort()]
 
-    def _descend(self, start: Tensor, k: Tensor, bar) -> tuple[Tensor, Tensor]:
+    def _descend(self, start: Tensor, k: Tensor, bar: tqdm) -> tuple[Tensor, Tensor]:
         """Images (B,C,H,W) on the CPU, and loss and accuracy of each step (steps,2)."""
         (low, high), config = self.input_range, self.config
         x, k = start.to(self.device).requires_grad_(True), k.to(self.device)
         adam = torch.optim.Adam([x], lr=config.lr * (high - low) / 2, betas=(0.5, 0.9))
-        change, rows = self._changes(), []
+        augment, rows, many = self._augmentation(), [], k.repeat(config.copies)
         with batch_statistics(self.classifier) as distances:
             for t in range(config.steps):
                 distances.clear()
-                copies = torch.cat([change(x) for _ in range(config.copies)])
+                copies = torch.cat([augment(x) for _ in range(config.copies)])
                 logits = answer(self.classifier, copies)
-                loss = F.cross_entropy(logits, k.repeat(config.copies))
-                unit = 2 * (x - low) / (high - low) - 1  # pixels from -1 to 1, whatever the range
-                loss = loss + config.total_variation * total_variation(unit)
-                loss = loss + config.squares * unit.square().mean()
-                if config.batch_norm and distances:
-                    loss = loss + config.batch_norm * batch_norm(distances)
+                loss = self._loss(x, logits, many, distances)
                 if not torch.isfinite(loss):
-                    raise FloatingPointError(f"The loss is not finite at step {t}: lower "
-                                             f"lr={config.lr}.")  # fmt: skip
+                    raise FloatingPointError(
+                        f"The loss is not finite at step {t}: lower lr={config.lr}."
+                    )
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
                 with torch.no_grad():
                     x.clamp_(low, high)
-                read = logits.argmax(1) == k.repeat(config.copies)
-                rows.append([loss.item(), read.float().mean().item()])
+                right = (logits.argmax(1) == many).float().mean()
+                row = {"loss": loss.item(), "accuracy": right.item()}
+                rows.append(list(row.values()))
                 if self.on_step is not None:
-                    self.on_step(t + 1, {"loss": rows[-1][0], "accuracy": rows[-1][1]}, self)
+                    self.on_step(t + 1, row, self)
                 bar.update()
         return x.detach().cpu(), torch.tensor(rows)
+
+    def _loss(self, x: Tensor, logits: Tensor, k: Tensor, distances: list[Tensor]) -> Tensor:
+        """CE + a TV + b mean x² + c R of the images x and of the logits of their copies; ()."""
+        (low, high), config = self.input_range, self.config
+        loss = F.cross_entropy(logits, k)
+        unit = 2 * (x - low) / (high - low) - 1  # pixels from -1 to 1, whatever the range
+        loss = loss + config.total_variation * total_variation(unit)
+        loss = loss + config.squares * unit.square().mean()
+        if config.batch_norm and distances:
+            loss = loss + config.batch_norm * batch_norm(distances)
+        return loss
 
     def __repr__(self) -> str:
         c = self.config
@@ -122,16 +149,19 @@ class Descent(Ascent):
             f"Adam, batch_norm={c.batch_norm:g}, {c.copies} copies, seed {self.seed})"
         )
 
-    def _changes(self):
-        """The random change of a batch before it is read."""
+    def _augmentation(self) -> Callable[[Tensor], Tensor]:
+        """A random change of a batch (B,C,H,W), in shift, scale, colour and direction."""
         (low, high), config = self.input_range, self.config
         affine = v2.RandomAffine(
-            degrees=0, translate=(config.jitter,) * 2, scale=(1 - config.zoom, 1 + config.zoom),
-            interpolation=v2.InterpolationMode.BILINEAR, fill=None,  # a fill bars the gradient
-        )  # fmt: skip
+            degrees=0,
+            translate=(config.jitter,) * 2,
+            scale=(1 - config.zoom, 1 + config.zoom),
+            interpolation=v2.InterpolationMode.BILINEAR,
+            fill=None,  # a fill bars the gradient
+        )
         flip = v2.RandomHorizontalFlip(0.5 if config.flip else 0.0)
 
-        def change(x: Tensor) -> Tensor:
+        def augment(x: Tensor) -> Tensor:
             if config.jitter or config.zoom:
                 x = affine(x - low) + low  # what comes in at the rim is 0, hence the low end
             if config.colour:
@@ -142,28 +172,69 @@ class Descent(Ascent):
                 x = middle + contrast * (x - middle) + shift
             return flip(x)
 
-        return change
+        return augment
 
 
 def pixel_descent(
-    classifier: nn.Module, *, image_shape=None, num_classes: int | None = None, input_range=None,
-    preset: str = "deep-inversion", config: DescentConfig | None = None,
-    device: str | torch.device = "auto", seed: int = 0, progress: bool = True, on_step=None,
-) -> Descent:  # fmt: skip
-    """Descend in the pixels of whole batches with Adam; arguments as in `pixel_ascent`.
+    classifier: nn.Module,
+    *,
+    image_shape: Sequence[int] | None = None,
+    num_classes: int | None = None,
+    input_range: Sequence[float] | None = None,
+    preset: str = "deep-inversion",
+    config: DescentConfig | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+    on_step: OnStep | None = None,
+) -> Descent:
+    """Gradient descent with Adam on the pixels of whole batches; called as `pixel_ascent` is.
 
     min over x of CE(k, softmax(f(T(x)))) + a TV(x) + b mean x² + c R(x), R the distance of the
-    batch-norm statistics, T a random change of the image.
+    batch-norm statistics, T a random augmentation of the image.
 
-    preset: "deep-inversion" (R, TV, squares, shifts) or "plug-in" (no R: shifts, zooms and colours
-        alone, averaged over copies); `config` replaces it. Without batch-norm layers R is 0.
+    Args:
+        classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K).
+        image_shape: (C, H, W); by default the classifier's attribute of that name.
+        num_classes: K, to insist on; it is measured.
+        input_range: (low, high) of the pixels; by default the classifier's attribute, else (0, 1).
+        preset: "deep-inversion" (R, TV, squares, shifts) or "plug-in" (no R: shifts, zooms and
+            colours alone, averaged over copies). Without batch-norm layers R is 0.
+        config: in place of that of the preset.
+        device: "auto" is a GPU where there is one.
+        seed: of all images.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, descent) after every step of every batch; `row` holds
+            the batch's `loss` and `accuracy`.
 
-    The classifier is left bit-identical, in its mode, without hooks. Raises ValueError for shapes,
-    settings or names that do not fit, FloatingPointError for a loss that is not finite.
+    Returns:
+        An object whose `sample` makes images. The classifier is left bit-identical, in its mode,
+        without hooks.
+
+    Raises:
+        ValueError: shapes, settings or names do not fit.
+        FloatingPointError: in `sample`, a loss is not finite.
+
     Source: Yin et al. 2020 (DeepInversion); Ghiasi et al. 2022 (plug-in inversion).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier = nil.load_classifier("digits")
+        >>> few = nil.baselines.DescentConfig(steps=5, batch_norm=0.1)
+        >>> descent = nil.baselines.pixel_descent(classifier, config=few, progress=False)
+        >>> images, labels = descent.sample(per_class=2)
+        >>> images.shape
+        torch.Size([20, 1, 28, 28])
+        >>> descent.history["loss"][-1] < descent.history["loss"][0]
+        True
     """
     check_name(preset, PRESETS, "preset")
-    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
-                       num_classes=num_classes, device=device)  # fmt: skip
-    return Descent(target, config=config or PRESETS[preset], seed=seed, progress=progress,
-                   on_step=on_step)  # fmt: skip
+    target = Target.of(
+        classifier,
+        image_shape=image_shape,
+        input_range=input_range,
+        num_classes=num_classes,
+        device=device,
+    )
+    config = config or PRESETS[preset]
+    return Descent(target, config=config, seed=seed, progress=progress, on_step=on_step)

@@ -1,14 +1,16 @@
-"""The template generator of the papers' public code, from its description, to measure against."""
+"""The template generator of the papers' public code, from its description, to compare with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from .._core.boundary import probe_logits, signature
 from .._core.device import on_device
+from .._core.loop import OnStep
 from ..conditioning import Condition, Label, VectorMatrix
 from ..inversion import Inversion, train
 from ..losses import InversionLoss
@@ -27,19 +29,43 @@ class Template(nn.Module):
     10x10, where M joins as channel 257, filled in a Python loop; 512-256-128-64-C lead to 28x28.
     Batch normalisation, leaky ReLU and dropout after each but the last, which ends in a tanh.
     About 5.7 million parameters and 644 million multiply-adds an image; a test counts them.
+
+    Args:
+        image_shape: (C, 28, 28).
+        conditioning: a scheme of 10 classes; by default vector-matrix.
+        input_range: (low, high) of the images.
+        dropout: share of channels that a step leaves out, in [0, 1).
+
+    Raises:
+        ValueError: another size than 28x28, or another number of classes than 10.
+
+    Source: the public code of Suhail & Sethi, from its description.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> template = nil.baselines.Template().eval()
+        >>> template(torch.randn(2, 100), nil.VectorMatrix(10).draw(2)).shape
+        torch.Size([2, 1, 28, 28])
     """
 
     latent_dim, use_vector, use_matrix = 100, True, True
 
     def __init__(
-        self, image_shape=(1, 28, 28), conditioning: Label | None = None, *,
-        input_range=(-1.0, 1.0), dropout: float = 0.1,
-    ):  # fmt: skip
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        conditioning: Label | None = None,
+        *,
+        input_range: Sequence[float] = (-1.0, 1.0),
+        dropout: float = 0.1,
+    ) -> None:
         super().__init__()
         K = 10 if conditioning is None else conditioning.num_classes
         if tuple(image_shape[1:]) != (28, 28) or K != 10:
-            raise ValueError(f"The template is made for 28x28 pixels and K=10, not for "
-                             f"{tuple(image_shape[1:])} and K={K}: use `Generator`.")  # fmt: skip
+            raise ValueError(
+                f"The template is made for 28x28 pixels and K=10, not for "
+                f"{tuple(image_shape[1:])} and K={K}: use `ConditionedGenerator`."
+            )
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
         self.embed = nn.Linear(K, 100)
         self.before = nn.Sequential(*_blocks(self.latent_dim + 100, BEFORE, dropout))
@@ -48,6 +74,7 @@ class Template(nn.Module):
         )
 
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
+        """Images x (B,C,28,28) of latents z (B,100) and a condition of B rows."""
         h = torch.cat([z, self.embed(condition.v)], 1)[:, :, None, None]  # (B, 200, 1, 1)
         h = self.before(h)  # (B, 256, 10, 10)
         h = torch.cat([h, self.matrix(condition)], 1)  # (B, 257, 10, 10)
@@ -55,7 +82,7 @@ class Template(nn.Module):
         return low + (high - low) / 2 * (1 + self.after(h))
 
     def matrix(self, condition: Condition) -> Tensor:
-        """The M (B,1,10,10), sample by sample, as the public code fills it."""
+        """The hot matrices M (B,1,10,10), sample by sample, as the public code fills them."""
         M = torch.zeros(len(condition.y), 1, 10, 10, device=condition.y.device)
         for i, k in enumerate(condition.k):
             M[i, 0, k, :] = 1
@@ -63,7 +90,8 @@ class Template(nn.Module):
         return M
 
 
-def _blocks(channels: int, plan, dropout: float) -> list[nn.Module]:
+def _blocks(channels: int, plan: Sequence[tuple[int, int, int]], dropout: float) -> list[nn.Module]:
+    """Transposed convolutions by (channels, stride, padding), with what follows each."""
     blocks: list[nn.Module] = []
     for width, stride, padding in plan:
         blocks += [
@@ -77,15 +105,47 @@ def _blocks(channels: int, plan, dropout: float) -> list[nn.Module]:
 
 
 def invert_with_template(
-    classifier: nn.Module, *, loss: InversionLoss | None = None,
-    config: InversionConfig | None = None, seed: int = 0, progress: bool = True,
-    on_step: Callable | None = None, checkpoint=None,
-) -> Inversion:  # fmt: skip
+    classifier: nn.Module,
+    *,
+    loss: InversionLoss | None = None,
+    config: InversionConfig | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    on_step: OnStep | None = None,
+    checkpoint: str | Path | None = None,
+) -> Inversion:
     """`invert` on the CPU with the template in place of the generator; same loop, same losses.
 
-    config: `latent_dim` must be 100, the default here; `width` and `start` have no part.
-    checkpoint: as in `invert`. `Inversion.load` does not read what this saves.
-    Raises ValueError for a classifier other than 28x28 pixels and K = 10; else as `invert`.
+    Args:
+        classifier: a network of 10 classes for 28x28 pixels, with the attribute `image_shape`.
+        loss: by default the papers'.
+        config: how it is trained; `latent_dim` must be 100, the default here, and `width` and
+            `start` are not used.
+        seed: of the template's first weights and of all that is drawn.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, inversion) after every step.
+        checkpoint: a file that keeps the state, as in `invert`.
+
+    Returns:
+        An inversion. `Inversion.load` does not read what its `save` writes.
+
+    Raises:
+        ValueError: a classifier of other images or classes, or another `latent_dim`.
+        FloatingPointError: the loss is no longer finite.
+        Interrupted: on Ctrl-C; the inversion so far is in `.inversion`.
+
+    Source: the public code of Suhail & Sethi, from its description.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier = nil.load_classifier("digits")
+        >>> quick = nil.InversionConfig(steps=2, batch_size=4, latent_dim=100)
+        >>> inversion = nil.baselines.invert_with_template(
+        ...     classifier, config=quick, progress=False
+        ... )
+        >>> images, labels = inversion.sample(per_class=1)
+        >>> images.shape
+        torch.Size([10, 1, 28, 28])
     """
     config = config or InversionConfig(latent_dim=Template.latent_dim)
     if config.latent_dim != Template.latent_dim:
@@ -93,10 +153,10 @@ def invert_with_template(
     shape, span = signature(classifier, None, None)
     model = on_device(classifier, "cpu")
     conditioning = VectorMatrix(probe_logits(model, shape, span).shape[1], scale=config.scale)
+    loss = loss or InversionLoss()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         template = Template(shape, conditioning, input_range=span, dropout=config.dropout)
-        inversion = Inversion(model, template, conditioning, loss=loss or InversionLoss(),
-                              config=config, seed=seed)  # fmt: skip
+        inversion = Inversion(model, template, conditioning, loss=loss, config=config, seed=seed)
         train(inversion, None, progress, on_step, checkpoint)
     return inversion

@@ -1,8 +1,8 @@
-"""Pixel ascent: what one would otherwise do, one optimisation an image and no generator."""
+"""Pixel ascent: one optimisation an image, without a generator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from .._core.boundary import Target, answer
 from .._core.device import device_of
 from .._core.freezing import frozen
+from .._core.loop import OnStep
 from .._core.random_state import learning, with_gradients
 from .._core.validation import check_finite, check_name, check_positive, check_whole
 from ..conditioning import balanced_classes, one_hot
@@ -23,10 +24,20 @@ from ..losses import log_odds, total_variation
 class AscentConfig:
     """How far, from where, and with which prior the pixels climb.
 
-    Lengths are in units of half the input range, as if it were [-1, 1]: `step_size` is the L2
-    length of every step, `noise` the deviation of the noise at the start. `start` is the
-    brightness to begin at, from 0 (low end of the range) to 1 (None: uniform noise over the whole
-    range). `jitter` is the largest random shift, in pixels, before each gradient.
+    Lengths are in units of half the input range, as if it were [-1, 1].
+
+    Args:
+        steps: gradients an image follows.
+        step_size: L2 length of every step.
+        start: brightness of the first image, from 0 (low end of the range) to 1; None for uniform
+            noise over the whole range.
+        noise: standard deviation of the Gaussian noise around `start`.
+        total_variation: weight of the total variation.
+        jitter: largest random shift before each gradient, in pixels.
+        batch_size: images optimised at a time.
+
+    Raises:
+        ValueError: a number out of its range.
     """
 
     steps: int = 40
@@ -37,13 +48,15 @@ class AscentConfig:
     jitter: int = 0
     batch_size: int = 256
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, steps=1, batch_size=1, jitter=0)
         check_positive(self, "step_size")
         check_finite(self, "noise", "total_variation")
         if self.start is not None and not 0 <= self.start <= 1:
-            raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None "
-                             "for noise over the whole range.")  # fmt: skip
+            raise ValueError(
+                f"start={self.start}: a fraction of the input range, 0 to 1, or None "
+                "for noise over the whole range."
+            )
 
 
 PRESETS = {
@@ -57,14 +70,26 @@ class Ascent:
     """Pixel ascent against one classifier: `sample` and `accuracy`, as an `Inversion` has them.
 
     There is no training: every call optimises its images anew. `history` is a dict of equally
-    long lists, `loss` and `accuracy`: entry t describes the images of the last call after t steps
-    (shifted by the jitter, if there is any).
+    long lists, `loss` (cross-entropy) and `accuracy`: entry t describes the images of the last
+    call after t steps (shifted by the jitter, if there is any).
+
+    Args:
+        target: the classifier, with the images it takes and the number of its classes.
+        config: how far the pixels climb, from where, and with which prior.
+        seed: of all images; the `seed` of a call selects among them.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, ascent) after every step of every batch.
     """
 
     def __init__(
-        self, target: Target, *, config: AscentConfig, seed: int = 0, progress: bool = True,
-        on_step=None,
-    ):  # fmt: skip
+        self,
+        target: Target,
+        *,
+        config: AscentConfig,
+        seed: int = 0,
+        progress: bool = True,
+        on_step: OnStep | None = None,
+    ) -> None:
         self.target, self.classifier, self.config, self.seed = target, target.model, config, seed
         self.image_shape, self.input_range = target.image_shape, target.input_range
         self.num_classes, self.progress, self.on_step = target.num_classes, progress, on_step
@@ -72,13 +97,26 @@ class Ascent:
 
     @property
     def device(self) -> torch.device:
+        """That of the classifier, on which the images are optimised."""
         return device_of(self.classifier)
 
-    def sample(self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None):
-        """New images, class-major, and their classes.
+    def sample(
+        self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """New images, class by class, with their target classes.
 
-        -> images (n·per_class, C, H, W) in the input range, on the CPU, and labels
-        (n·per_class,) int64; n is the number of `classes` (default: all).
+        Args:
+            per_class: images of each class.
+            seed: of the first pixels and the shifts.
+            classes: n of the classes; by default all K.
+
+        Returns:
+            Images (n·per_class,C,H,W) in the input range, on the CPU, and labels (n·per_class,)
+            int64.
+
+        Raises:
+            ValueError: fewer than one image a class, or a class that does not exist.
+            FloatingPointError: a gradient or a loss is not finite.
         """
         if per_class < 1:
             raise ValueError(f"per_class={per_class}: at least 1 is needed.")
@@ -87,7 +125,15 @@ class Ascent:
         return self._run(k, seed), k
 
     def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
-        """Share of n new images, the classes equally often, that the classifier reads as asked."""
+        """Share of n new images, the classes equally often, that are read as their target class.
+
+        Args:
+            n: how many images are made.
+            seed: as in `sample`.
+
+        Returns:
+            A share in [0, 1], by the classifier that was inverted.
+        """
         k = balanced_classes(n, self.num_classes, generator=self._random(seed))
         x = self._run(k, seed)
         with frozen(self.classifier), torch.no_grad():
@@ -100,16 +146,17 @@ class Ascent:
     @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
         """Images (N,C,H,W) of the classes k (N,), batch by batch; fills `history`."""
-        one_hot(k, self.num_classes)  # a ValueError for a class that there is not
+        one_hot(k, self.num_classes)  # a ValueError for a class that does not exist
         k = k.clone()  # it may come from an inference mode
         config, random = self.config, self._random(seed)
         start = self._start(len(k), random)
-        shifts = torch.randint(-config.jitter, config.jitter + 1, (config.steps, 2),
-                               generator=random).tolist()  # fmt: skip
+        size = (config.steps, 2)
+        shifts = torch.randint(-config.jitter, config.jitter + 1, size, generator=random).tolist()
         batches = list(zip(start.split(config.batch_size), k.split(config.batch_size), strict=True))
         sums = torch.zeros(config.steps, 2)  # loss and accuracy, weighted by the batch
-        bar = tqdm(total=config.steps * len(batches), disable=not self.progress, desc="ascend",
-                   unit="step")  # fmt: skip
+        bar = tqdm(
+            total=config.steps * len(batches), disable=not self.progress, desc="ascend", unit="step"
+        )
         images = []
         with bar, frozen(self.classifier), learning(0, self.device):
             for x, kb in batches:
@@ -133,7 +180,7 @@ class Ascent:
         noise = self.config.noise * torch.randn(n, *self.image_shape, generator=random)
         return (level + noise * (high - low) / 2).clamp(low, high)
 
-    def _step(self, x: Tensor, k: Tensor, shift) -> tuple[Tensor, dict[str, float]]:
+    def _step(self, x: Tensor, k: Tensor, shift: list[int]) -> tuple[Tensor, dict[str, float]]:
         """One step up; the row describes the images before it."""
         low, high = self.input_range
         x = x.detach().requires_grad_(True)
@@ -145,12 +192,16 @@ class Ascent:
             objective = objective - self.config.total_variation * len(x) * prior
         (g,) = torch.autograd.grad(objective, x)
         with torch.no_grad():
-            row = {"loss": F.cross_entropy(logits, k).item(),
-                   "accuracy": (logits.argmax(1) == k).float().mean().item()}  # fmt: skip
+            row = {
+                "loss": F.cross_entropy(logits, k).item(),
+                "accuracy": (logits.argmax(1) == k).float().mean().item(),
+            }
             norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
             if not torch.isfinite(norm).all():
-                raise FloatingPointError("The classifier's gradient is not finite: check its "
-                                         "weights, or lower step_size.")  # fmt: skip
+                raise FloatingPointError(
+                    "The classifier's gradient is not finite: check its "
+                    "weights, or lower step_size."
+                )
             length = self.config.step_size * (high - low) / 2
             return (x + length * g / norm.clamp_min(1e-30)).clamp(low, high), row
 
@@ -174,26 +225,57 @@ def pixel_ascent(
     device: str | torch.device = "auto",
     seed: int = 0,
     progress: bool = True,
-    on_step: Callable[[int, dict[str, float], Ascent], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Ascent:
-    """Climb the classifier's certainty pixel by pixel; called as `invert` is.
+    """Gradient ascent on the pixels of each image; called as `invert` is.
 
     x ← clip(x + a g/‖g‖), g = ∇_x [log-odds of k − λ TV(x)], a the length of a step. The log-odds
     logit_k − logsumexp(others) has the direction of log softmax (whose gradient is that of the
-    log-odds times 1 − Q_k), without its vanishing where the classifier is sure.
+    log-odds times 1 − Q_k), without its vanishing where the classifier is confident.
 
-    classifier, image_shape, num_classes, input_range, device: as in `invert`.
-    preset: "plain" (from noise), "black" (from the low end of the range, slightly noisy) or
-        "tv-jitter" (as "black", with total variation and random shifts); `config` replaces it.
-    on_step: called as on_step(step, row, ascent) after every step of every batch.
+    Args:
+        classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K).
+        image_shape: (C, H, W); by default the classifier's attribute of that name.
+        num_classes: K, to insist on; it is measured.
+        input_range: (low, high) of the pixels; by default the classifier's attribute, else (0, 1).
+        preset: "plain" (from noise), "black" (from the low end of the range, slightly noisy) or
+            "tv-jitter" (as "black", with total variation and random shifts).
+        config: in place of that of the preset.
+        device: "auto" is a GPU where there is one.
+        seed: of all images.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, ascent) after every step of every batch; `row` holds
+            the batch's `loss` and `accuracy`.
 
-    The classifier is left bit-identical, in its mode, without hooks. Raises ValueError for shapes,
-    settings or names that do not fit, FloatingPointError for a gradient that is not finite.
+    Returns:
+        An object whose `sample` makes images. The classifier is left bit-identical, in its mode,
+        without hooks.
+
+    Raises:
+        ValueError: shapes, settings or names do not fit.
+        FloatingPointError: in `sample`, a gradient is not finite.
+
     Source: Simonyan, Vedaldi & Zisserman 2014, section 2; Mahendran & Vedaldi 2015 (total
     variation, jitter).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier = nil.load_classifier("digits")
+        >>> few = nil.baselines.AscentConfig(steps=10, start=0.0)
+        >>> ascent = nil.baselines.pixel_ascent(classifier, config=few, progress=False)
+        >>> images, labels = ascent.sample(per_class=2)
+        >>> images.shape, labels[:4].tolist()
+        (torch.Size([20, 1, 28, 28]), [0, 0, 1, 1])
+        >>> len(ascent.history["accuracy"])
+        10
     """
     check_name(preset, PRESETS, "preset")
-    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
-                       num_classes=num_classes, device=device)  # fmt: skip
-    return Ascent(target, config=config or PRESETS[preset], seed=seed, progress=progress,
-                  on_step=on_step)  # fmt: skip
+    target = Target.of(
+        classifier,
+        image_shape=image_shape,
+        input_range=input_range,
+        num_classes=num_classes,
+        device=device,
+    )
+    config = config or PRESETS[preset]
+    return Ascent(target, config=config, seed=seed, progress=progress, on_step=on_step)
