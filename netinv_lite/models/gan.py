@@ -43,10 +43,29 @@ class GANConfig:
             raise ValueError(f"average={self.average}: it lies from 0 up to, but not at, 1.")
 
 
+def running(average: float):
+    """An exponential average of share `average` that soon forgets where it began.
+
+    The first steps average little, min(average, (1 + n)/(10 + n)) after n of them; else a short
+    training would end near the weights that were drawn at its start.
+    """
+
+    def update(means, values, n) -> None:
+        n = int(n)
+        get_ema_multi_avg_fn(min(average, (1 + n) / (10 + n)))(means, values, n)
+
+    return update
+
+
 def fit_gan(
-    gan: DCGAN, images: Tensor, *, config: GANConfig | None = None, seed: int = 0,
-    checkpoint: str | Path | None = None, progress: bool = True,
-) -> dict[str, list[float]]:  # fmt: skip
+    gan: DCGAN,
+    images: Tensor,
+    *,
+    config: GANConfig | None = None,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, list[float]]:
     """Train `gan` itself, in place, on images; returns the losses of both sides by epoch.
 
     No copy is made: its weights change, and it comes back in eval mode.
@@ -72,8 +91,10 @@ def fit_gan(
     config, given, gan = config or GANConfig(), gan, unwrapped(gan)
     images = check_images(as_images(images), gan.image_shape, (-1.0, 1.0))
     if len(images) < config.batch_size:
-        raise ValueError(f"{len(images)} images are less than one batch of "
-                         f"batch_size={config.batch_size}: lower it.")  # fmt: skip
+        raise ValueError(
+            f"{len(images)} images are less than one batch of "
+            f"batch_size={config.batch_size}: lower it."
+        )
     check_trainable(gan)
     with learning(seed, device_of(gan)):
         run = _Run(gan, images, config, seed, checkpoint)
@@ -90,22 +111,31 @@ class _Run:
     def __init__(self, gan: DCGAN, images: Tensor, config: GANConfig, seed: int, checkpoint):
         self.gan, self.images, self.config = gan, images, config
         self.sides = {"generator": gan.generator, "discriminator": gan.discriminator}
-        self.adam = {name: torch.optim.Adam(side.parameters(), config.lr, betas=(0.5, 0.999))
-                     for name, side in self.sides.items()}  # fmt: skip
-        self.mean = AveragedModel(gan.generator, use_buffers=True,
-                                  multi_avg_fn=get_ema_multi_avg_fn(config.average))  # fmt: skip
+        self.adam = {
+            name: torch.optim.Adam(side.parameters(), config.lr, betas=(0.5, 0.999))
+            for name, side in self.sides.items()
+        }
+        self.mean = AveragedModel(
+            gan.generator, use_buffers=True, multi_avg_fn=running(config.average)
+        )
         identity = {"config": asdict(config), "seed": seed}
         identity |= {"images": fingerprint({"x": images})} if checkpoint else {}
-        self.checkpoint = Checkpoint(checkpoint, identity, {"gan": gan, "mean": self.mean},
-                                     self.adam)  # fmt: skip
+        self.checkpoint = Checkpoint(
+            checkpoint, identity, {"gan": gan, "mean": self.mean}, self.adam
+        )
         self.epoch, self.history = 0, {name: [] for name in self.sides}
         if kept := self.checkpoint.restore():
             self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
 
     def train(self, progress: bool) -> dict[str, list[float]]:
         steps = len(self.images) // self.config.batch_size
-        bar = tqdm(total=steps * self.config.epochs, initial=steps * self.epoch, unit="batch",
-                   disable=not progress, mininterval=0.5)  # fmt: skip
+        bar = tqdm(
+            total=steps * self.config.epochs,
+            initial=steps * self.epoch,
+            unit="batch",
+            disable=not progress,
+            mininterval=0.5,
+        )
         try:
             with bar:
                 while self.epoch < self.config.epochs:
@@ -113,9 +143,12 @@ class _Run:
                     self.epoch += 1
                     self.checkpoint.save(epoch=self.epoch, history=self.history)
         except KeyboardInterrupt as stop:
-            raise Interrupted(self.gan, f"Stopped after {self.epoch} of {self.config.epochs} "
-                              f"epochs{self.checkpoint.kept}; the GAN keeps what it has "
-                              "learned.") from stop  # fmt: skip
+            raise Interrupted(
+                self.gan,
+                f"Stopped after {self.epoch} of {self.config.epochs} "
+                f"epochs{self.checkpoint.kept}; the GAN keeps what it has "
+                "learned.",
+            ) from stop
         return self.history
 
     def _epoch(self, bar) -> None:
@@ -142,8 +175,10 @@ class _Run:
 
     def _step(self, name: str, loss: Tensor, totals: dict[str, float]) -> None:
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"The loss of the {name} is {loss.item()} in epoch "
-                                     f"{self.epoch}: lower lr={self.config.lr:g}.")  # fmt: skip
+            raise FloatingPointError(
+                f"The loss of the {name} is {loss.item()} in epoch "
+                f"{self.epoch}: lower lr={self.config.lr:g}."
+            )
         adam = self.adam[name]
         adam.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.sides[name].parameters()))
