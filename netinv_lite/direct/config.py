@@ -36,7 +36,7 @@ class DirectConfig:
     """
 
     steps: int = 500
-    joint: int = 600
+    joint: int = 900
     batch_size: int = 32
     lr: float = 2e-3
     joint_lr: float = 1e-3
