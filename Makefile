@@ -6,12 +6,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGE := _build/html/index.html
+QUICK := $(foreach t,chapters pages stored_outputs standalone recorded notebook_tools defaults \
+  doctests,--ignore=tests/test_$(t).py)
 
-.PHONY: help book test lint clean
+.PHONY: help book test quick lint clean
 
 help:
 	@echo "make book   build the book and print the page to open"
 	@echo "make test   run every check"
+	@echo "make quick  run the unit tests, for while you work"
 	@echo "make lint   check format and style"
 	@echo "make clean  remove what was built (not .venv)"
 
@@ -24,6 +27,10 @@ book: $(VENV)/.installed-book
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Neither chapters nor pages, nothing that trains for long or starts processes.
+quick: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS) $(QUICK)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -415,6 +415,7 @@ def interrupt(command: list[str], folder, pattern: str) -> str:
     return err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @posix
 def test_an_interrupted_invert_goes_on(tmp_path):
     command = ["-m", "netinv_lite", "invert", "digits", "--save", "g.safetensors", "--out", "g.png",
@@ -433,6 +434,7 @@ def test_an_interrupted_invert_goes_on(tmp_path):
     assert {p.name for p in (tmp_path / "cut").iterdir()} == {"g.safetensors", "g.png"}
 
 
+@pytest.mark.slow
 @posix
 def test_an_interrupted_fit_goes_on(tmp_path):
     driver = tmp_path / "driver.py"

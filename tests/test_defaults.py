@@ -189,7 +189,7 @@ def test_a_student_learns_from_inverted_images_alone(readable, digits):
 
 
 def test_images_explain_the_weights_that_they_made():
-    train, unseen, k, _ = nil.studies.small_networks.halves("digits", seed=0, size=10)
+    train, unseen, *_ = nil.studies.small_networks.halves("digits", seed=0, size=10)
     model, _ = nil.studies.small_networks.trained(
         "digits", 0, False, architecture="mlp", size=10, decay=0.01, defence="none"
     )

@@ -38,6 +38,7 @@ def representation(inverse, x):
         return inverse.representations(x)[-1]
 
 
+@pytest.mark.slow
 def test_it_learns_the_way_back():
     inverse = trained()
     before, after = train().report(n=64), inverse.report(n=64)
@@ -95,6 +96,7 @@ def test_terms_of_weight_zero_are_not_computed(terms):
     assert set(inverse.history["block 2"][0]) == {"block", "image", "cycle"} - set(terms)
 
 
+@pytest.mark.slow
 def test_in_sixteen_bits_it_learns_nearly_the_same():
     config, reports = replace(QUICK, steps=60, joint=30, batch_size=16, answer=0.1), []
     for bits in (False, True):
@@ -254,6 +256,7 @@ def test_a_correction_that_leads_farther_is_not_made_but_halved():
         assert torch.allclose(found, times * a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 1.0)])
 def test_a_pass_is_told_what_was_wrong_and_errs_less(span):
     inverse = trained(span)

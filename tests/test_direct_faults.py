@@ -254,6 +254,7 @@ def test_tokens_are_representations(name):
     works(model, LARGER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VITS)
 def test_images_come_back_from_tokens(name):
     build, cut, _ = VITS[name]
@@ -562,6 +563,7 @@ def losses_by_depth(inverse, stage, look):
     return torch.tensor(inverse.held_out[stage][look]["losses"])
 
 
+@pytest.mark.slow
 def test_a_stage_ends_no_worse_than_it_began_at_any_depth():
     model = seeded(Net).eval()
     config = DirectConfig(steps=30, joint=0, batch_size=8, width=8)

@@ -22,6 +22,7 @@ def learn(inversions, student=None, config=FEW, **settings):
     return distill(inversions, student, config=config, progress=False, **settings)
 
 
+@pytest.mark.slow
 def test_a_student_of_digits_reads_real_digits():
     teacher, data = nil.load_classifier("digits"), nil.load_data("digits")
     loss, config = nil.PRESETS["readable"]

@@ -47,6 +47,7 @@ def test_bent_images_and_features_by_name_too():
     agree(batch[1], invert(tiny_cnn(), config, seed=1, features="hidden"))
 
 
+@pytest.mark.slow
 def test_with_dropout_it_is_the_same_up_to_chance():
     classifier = nil.load_classifier("digits")
     batch = nil.invert_many(classifier, [0, 1, 2], together=True, device="cpu", progress=False,

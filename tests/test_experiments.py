@@ -78,6 +78,7 @@ def test_what_is_done_is_skipped_and_the_rest_is_added(grid):
     assert len(log(grid)) == 8
 
 
+@pytest.mark.slow
 def test_trained_together_it_is_the_same_table(grid):
     alone = experiments.run(PLAN, out=grid / "alone", progress=False)
     for jobs, together in ((1, 4), (1, 3), (2, 2)):
@@ -129,11 +130,13 @@ def test_a_summary_has_means_and_spreads(grid):
 # ---- processes and clusters -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_rows(grid):
     alone = run(grid)
     assert same(alone, run(grid, jobs=2, fresh=True))
 
 
+@pytest.mark.slow
 def test_a_killed_process_takes_no_other_run_with_it(grid):
     (grid / "kill").touch()
     table = run(grid, jobs=2)
@@ -190,6 +193,7 @@ def wait(condition, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_rows_though_a_worker_dies(grid, scheduler):
     address, workers = scheduler
     alone = run(grid, seeds=range(6))
@@ -206,6 +210,7 @@ def test_a_cluster_gives_the_same_rows_though_a_worker_dies(grid, scheduler):
     assert same(alone, table)
 
 
+@pytest.mark.slow
 def test_no_scheduler_at_the_address(grid, monkeypatch):
     pytest.importorskip("distributed")
     with pytest.raises(ConnectionError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
@@ -293,6 +298,7 @@ def test_the_gap_is_studied_by_one_change_at_a_time(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     loss, _ = nil.PRESETS["readable"]

@@ -38,6 +38,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cut", "convolutions"), [
     ("resnet50", "layer3.1", 30), ("regnet_y_400mf", "trunk_output.block3", 30),
 ])  # fmt: skip

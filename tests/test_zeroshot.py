@@ -226,6 +226,7 @@ def test_one_thing_is_changed_of_a_network():
 # ---- deep ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_of_the_deep_network(monkeypatch):
     x = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     monkeypatch.setattr(deep, "real_images", lambda *_: (x, None))
