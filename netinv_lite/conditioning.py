@@ -217,8 +217,12 @@ class SoftTargets(Label):
 
     def __repr__(self) -> str:
         n, K = self.targets.shape
-        rows = [" and ".join(f"{row[k]:.2g} of {k}" for k in row.argsort(descending=True)[:3]
-                             if row[k] >= 0.005) for row in self.targets[:4]]  # fmt: skip
+        rows = [
+            " and ".join(
+                f"{row[k]:.2g} of {k}" for k in row.argsort(descending=True)[:3] if row[k] >= 0.005
+            )
+            for row in self.targets[:4]
+        ]
         return f"SoftTargets({n} targets, K={K}: {'; '.join(rows + ['…'] * (n > 4))})"
 
     @renamed(random="generator")
@@ -249,9 +253,12 @@ def resolve(given: str | Label, K: int, scale: float) -> Label:
         raise ValueError(ONE_LOGIT)
     conditioning = scheme(given, K, scale) if isinstance(given, str) else given
     if not isinstance(conditioning, Label):
-        raise ValueError(f"conditioning={given!r:.60}: a name or an object such as "
-                         "SoftTargets(K, v) is needed.")  # fmt: skip
+        raise ValueError(
+            f"conditioning={given!r:.60}: a name or an object such as SoftTargets(K, v) is needed."
+        )
     if conditioning.num_classes != K:
-        raise ValueError(f"The conditioning is for K={conditioning.num_classes} classes, the "
-                         f"classifier returns {K} logits.")  # fmt: skip
+        raise ValueError(
+            f"The conditioning is for K={conditioning.num_classes} classes, the "
+            f"classifier returns {K} logits."
+        )
     return conditioning

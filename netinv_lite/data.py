@@ -29,12 +29,32 @@ DIGITS = tuple("0123456789")
 CLASSES = {
     "digits": DIGITS,
     "mnist": DIGITS,
-    "fashion_mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
-                      "sneaker", "bag", "ankle boot"),
+    "fashion_mnist": (
+        "T-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
     "svhn": DIGITS,
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
-                "truck"),
-}  # fmt: skip
+    "cifar10": (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+}
 CACHE = Path("~", ".cache", "netinv_lite")  # looked for when it is needed: there may be no home
 CIFAR10_BINARY = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -72,16 +92,20 @@ class ImageData:
         try:
             set_("classes", tuple(map(str, self.classes)))
         except TypeError as error:
-            raise ValueError(f"classes={self.classes!r}: the names of the classes are needed, such "
-                             "as ('cat', 'dog').") from error  # fmt: skip
+            raise ValueError(
+                f"classes={self.classes!r}: the names of the classes are needed, such "
+                "as ('cat', 'dog')."
+            ) from error
         K = len(self.classes) or None
         for part in ("train", "test"):
             x = as_images(getattr(self, f"x_{part}"), f"x_{part}: images")
             set_(f"x_{part}", x)
             set_(f"y_{part}", check_labels(getattr(self, f"y_{part}"), len(x), K))
         if len(self.x_test) and self.x_test.shape[1:] != self.x_train.shape[1:]:
-            raise ValueError(f"x_train holds images of shape {self.image_shape}, x_test of shape "
-                             f"{tuple(self.x_test.shape[1:])}: one shape is needed.")  # fmt: skip
+            raise ValueError(
+                f"x_train holds images of shape {self.image_shape}, x_test of shape "
+                f"{tuple(self.x_test.shape[1:])}: one shape is needed."
+            )
         set_("classes", self.classes or _numbered(self.y_train, self.y_test))
         set_("input_range", range_of(self.x_train, given=self.input_range))
 
@@ -91,17 +115,21 @@ class ImageData:
 
     def __repr__(self) -> str:
         low, high = self.input_range
-        return (f"ImageData({self.name!r}: {len(self.x_train):,} training and {len(self.x_test):,} "
-                f"test images of shape {self.image_shape} from {low:g} to {high:g}, "
-                f"{len(self.classes)} classes)")  # fmt: skip
+        return (
+            f"ImageData({self.name!r}: {len(self.x_train):,} training and {len(self.x_test):,} "
+            f"test images of shape {self.image_shape} from {low:g} to {high:g}, "
+            f"{len(self.classes)} classes)"
+        )
 
 
 def _numbered(*labels: Tensor) -> tuple[str, ...]:
     """Names for the classes of labels that come without: "0", "1", … up to the largest."""
     y = torch.cat(labels)
     if len(y) and y.min() > 0:
-        raise ValueError(f"The labels reach from {y.min()} to {y.max()}; classes are numbered from "
-                         f"0. Take labels - {y.min()}, or name all `classes`.")  # fmt: skip
+        raise ValueError(
+            f"The labels reach from {y.min()} to {y.max()}; classes are numbered from "
+            f"0. Take labels - {y.min()}, or name all `classes`."
+        )
     return tuple(map(str, range(int(y.max()) + 1 if len(y) else 0)))
 
 
@@ -166,8 +194,10 @@ def _named_folder() -> Path | None:
         return None
     folder = located(said)
     if not folder.is_dir():
-        raise FileNotFoundError(f"NETINV_DATA={said!r} names no folder: correct it, or unset it to "
-                                f"have data sets looked for in {CACHE}.")  # fmt: skip
+        raise FileNotFoundError(
+            f"NETINV_DATA={said!r} names no folder: correct it, or unset it to "
+            f"have data sets looked for in {CACHE}."
+        )
     return folder
 
 
@@ -250,5 +280,6 @@ def _scaled(name: str, x_train, y_train, x_test, y_test) -> ImageData:
         x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)  # (N, C, H, W)
         return x.contiguous().float().div_(127.5).sub_(1)
 
-    return ImageData(images(x_train), y_train, images(x_test), y_test, name, CLASSES[name],
-                     (-1.0, 1.0))  # fmt: skip
+    return ImageData(
+        images(x_train), y_train, images(x_test), y_test, name, CLASSES[name], (-1.0, 1.0)
+    )

@@ -23,9 +23,13 @@ ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progr
 
 
 def invert_many(
-    classifier: nn.Module, seeds: Sequence[int], *, checkpoint: str | Path | None = None,
-    together: bool = False, **settings,
-) -> list[Inversion]:  # fmt: skip
+    classifier: nn.Module,
+    seeds: Sequence[int],
+    *,
+    checkpoint: str | Path | None = None,
+    together: bool = False,
+    **settings,
+) -> list[Inversion]:
     """One inversion per seed, with the settings of `invert`: the columns of the papers' figure.
 
     `checkpoint` names a file per seed: x.safetensors stands for x-0.safetensors, x-1.safetensors, …
@@ -36,10 +40,14 @@ def invert_many(
         if checkpoint:
             raise ValueError("Generators trained together keep no checkpoint: leave it out.")
         return invert_together(classifier, [{"seed": seed, **settings} for seed in seeds])
-    files = [checkpoint and (p := Path(checkpoint)).with_name(f"{p.stem}-{seed}{p.suffix}")
-             for seed in seeds]  # fmt: skip
-    return [invert(classifier, seed=seed, checkpoint=file, **settings)
-            for seed, file in zip(seeds, files, strict=True)]  # fmt: skip
+    files = [
+        checkpoint and (p := Path(checkpoint)).with_name(f"{p.stem}-{seed}{p.suffix}")
+        for seed in seeds
+    ]
+    return [
+        invert(classifier, seed=seed, checkpoint=file, **settings)
+        for seed, file in zip(seeds, files, strict=True)
+    ]
 
 
 @with_gradients
@@ -69,16 +77,23 @@ def invert_together(classifier: nn.Module, runs: Sequence[dict]) -> list[Inversi
             states.append(torch.get_rng_state())
     first = inversions[0]
     if any(inversion.loss.needs_statistics for inversion in inversions):
-        raise ValueError("The weight batch_norm takes the statistics of a batch, which runs that "
-                         "are trained together share; train them one by one.")  # fmt: skip
+        raise ValueError(
+            "The weight batch_norm takes the statistics of a batch, which runs that "
+            "are trained together share; train them one by one."
+        )
     if any(_build(other) != _build(first) for other in inversions):
         raise ValueError("Runs that are trained together have one kind of generator.")
     batch = Batch(inversions, states)
     with (
-        Tap(first.classifier, first.image_shape, runs[0].get("features"),
-            input_range=first.input_range) as tap,
-        frozen(first.classifier), learning(runs[0].get("seed", 0), device),
-    ):  # fmt: skip
+        Tap(
+            first.classifier,
+            first.image_shape,
+            runs[0].get("features"),
+            input_range=first.input_range,
+        ) as tap,
+        frozen(first.classifier),
+        learning(runs[0].get("seed", 0), device),
+    ):
         batch.train(tap, runs[0].get("progress", True))
     for inversion in inversions:
         inversion.generator.eval()
@@ -113,15 +128,22 @@ class Batch:
 
     def train(self, tap: Tap, progress: bool) -> None:
         steps = self.config.steps
-        bar = tqdm(range(steps), disable=not progress, unit="step", mininterval=0.5,
-                   desc=f"invert ×{len(self.inversions)}")  # fmt: skip
+        bar = tqdm(
+            range(steps),
+            disable=not progress,
+            unit="step",
+            mininterval=0.5,
+            desc=f"invert ×{len(self.inversions)}",
+        )
         try:
             for step in bar:
                 accuracy = self._advance(tap, step)
                 bar.set_postfix(accuracy=f"{accuracy:.2f}", refresh=False)
         except KeyboardInterrupt as stop:
-            raise Interrupted(self.inversions, f"Stopped at step {step} of {steps}; the generators "
-                              "so far are in `.inversion`.") from stop  # fmt: skip
+            raise Interrupted(
+                self.inversions,
+                f"Stopped at step {step} of {steps}; the generators so far are in `.inversion`.",
+            ) from stop
         finally:
             self._hand_back()
 
@@ -129,9 +151,12 @@ class Batch:
         set_rate(self.optimiser, self.config, step)
         conditions, z = self._draw()
         x = vmap(self._generate, randomness="different")(
-            self.parameters, self.buffers, z, torch.stack([c.v for c in conditions]),
+            self.parameters,
+            self.buffers,
+            z,
+            torch.stack([c.v for c in conditions]),
             torch.stack([c.y for c in conditions]),
-        )  # fmt: skip
+        )
         logits, f = tap(x.flatten(0, 1))
         S = len(x)
         parts = zip(self.inversions, conditions, x, logits.chunk(S), f.chunk(S), strict=True)

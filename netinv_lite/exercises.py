@@ -42,8 +42,11 @@ def attempt(test: Callable, function: Callable) -> None:
 
 def _where(error: Exception, name: str) -> str:
     """The line of the reader's own function in which the error arose, if it arose there."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__, None)
-             if frame.name == name]  # fmt: skip
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__, None)
+        if frame.name == name
+    ]
     return f" in line {lines[-1]} of {name}" if lines else ""
 
 

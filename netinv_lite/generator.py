@@ -40,10 +40,19 @@ class ConditionedGenerator(nn.Module):
     """
 
     def __init__(
-        self, image_shape, conditioning: Label, *, input_range=(-1.0, 1.0), latent_dim: int = 64,
-        width: int = 24, dropout: float = 0.1, start: float | None = None, modulation: float = 20.0,
-        deformation: float = 0.0, shading: float = 0.0,
-    ):  # fmt: skip
+        self,
+        image_shape,
+        conditioning: Label,
+        *,
+        input_range=(-1.0, 1.0),
+        latent_dim: int = 64,
+        width: int = 24,
+        dropout: float = 0.1,
+        start: float | None = None,
+        modulation: float = 20.0,
+        deformation: float = 0.0,
+        shading: float = 0.0,
+    ):
         super().__init__()
         C, H, W = image_shape
         K = conditioning.num_classes

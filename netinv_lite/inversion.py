@@ -67,9 +67,13 @@ class Inversion:
         return self.generator.image_shape
 
     def sample(
-        self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None,
+        self,
+        per_class: int = 10,
+        *,
+        seed: int = 0,
+        classes: Sequence[int] | None = None,
         choose_from: int = 1,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor]:
         """New images, class-major, and their classes.
 
         -> images (n·per_class, C, H, W) in the input range and labels (n·per_class,) int64; n is
@@ -104,8 +108,10 @@ class Inversion:
             random = torch.Generator().manual_seed(seed)
             z = torch.randn(len(v), self.config.latent_dim, generator=random)
         if z.shape != (len(v), self.config.latent_dim):
-            raise ValueError(f"z of shape ({len(v)}, {self.config.latent_dim}) is expected, "
-                             f"not {tuple(z.shape)}.")  # fmt: skip
+            raise ValueError(
+                f"z of shape ({len(v)}, {self.config.latent_dim}) is expected, "
+                f"not {tuple(z.shape)}."
+            )
         y = v if isinstance(self.conditioning, SoftTargets) else _hardened(v)
         return self._run(z, Condition(v, y))
 
@@ -144,13 +150,28 @@ class Inversion:
             f"generator of {size:,} parameters)"
         )
 
-    def plot(self, per_class: int = 10, *, judge: nn.Module | None = None, classes=None,
-             title: str | None = None, seed: int = 0, choose_from: int = 1) -> Figure:  # fmt: skip
+    def plot(
+        self,
+        per_class: int = 10,
+        *,
+        judge: nn.Module | None = None,
+        classes=None,
+        title: str | None = None,
+        seed: int = 0,
+        choose_from: int = 1,
+    ) -> Figure:
         """New images of each class as a figure, in their own range; see `plot.gallery`."""
         from .plot.galleries import gallery
 
-        return gallery(self, per_class, judge=judge, classes=classes, title=title, seed=seed,
-                       choose_from=choose_from)  # fmt: skip
+        return gallery(
+            self,
+            per_class,
+            judge=judge,
+            classes=classes,
+            title=title,
+            seed=seed,
+            choose_from=choose_from,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write generator, settings and history as safetensors, atomically."""
@@ -196,12 +217,15 @@ class Inversion:
         classifier = unwrapped(classifier)
         K = probe_logits(classifier, meta["image_shape"], meta["input_range"]).shape[1]
         if K != meta["num_classes"]:
-            raise ValueError(f"{path} inverts a network of {meta['num_classes']} classes, this one "
-                             f"has {K}.")  # fmt: skip
+            raise ValueError(
+                f"{path} inverts a network of {meta['num_classes']} classes, this one has {K}."
+            )
         generator, kind = meta.get("kinds", ["ConditionedGenerator", "InversionLoss"])
         if generator != "ConditionedGenerator":
-            raise ValueError(f"{path} holds a {generator}, which this cannot build: sample from it "
-                             "in the session that trained it.")  # fmt: skip
+            raise ValueError(
+                f"{path} holds a {generator}, which this cannot build: sample from it "
+                "in the session that trained it."
+            )
         check_name(kind, KINDS, "kind of loss")
         config, loss = InversionConfig(**meta["config"]), KINDS[kind](**meta["loss"])
         if "targets" in tensors:
@@ -212,8 +236,14 @@ class Inversion:
             generator = _generator(meta["image_shape"], conditioning, meta["input_range"], config)
         generator.load_state_dict(split(tensors, "generator"))
         device = pick_device(device)
-        inversion = cls(on_device(classifier, device), generator.to(device).eval(), conditioning,
-                        loss=loss, config=config, seed=meta["seed"])  # fmt: skip
+        inversion = cls(
+            on_device(classifier, device),
+            generator.to(device).eval(),
+            conditioning,
+            loss=loss,
+            config=config,
+            seed=meta["seed"],
+        )
         inversion.history = meta["history"]
         return inversion
 
@@ -281,11 +311,17 @@ def invert(
         >>> images.shape
         torch.Size([20, 1, 28, 28])
     """
-    target = Target.of(classifier, image_shape=image_shape, input_range=input_range,
-                       num_classes=num_classes, device=device)  # fmt: skip
+    target = Target.of(
+        classifier,
+        image_shape=image_shape,
+        input_range=input_range,
+        num_classes=num_classes,
+        device=device,
+    )
     with learning(seed, target.device):
-        inversion = untrained(target, conditioning, loss=loss, preset=preset, config=config,
-                              seed=seed)  # fmt: skip
+        inversion = untrained(
+            target, conditioning, loss=loss, preset=preset, config=config, seed=seed
+        )
         train(inversion, features, progress, on_step, checkpoint)
     warn_if_collapsed(inversion)
     return inversion
@@ -300,8 +336,10 @@ def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer
         x = generator(z, condition)  # (B, C, H, W)
         logits, f = classifier(x)  # (B, K), (B, D)
     if not logits.requires_grad:
-        raise ValueError("The classifier's logits carry no gradient to the image. Leave no_grad, "
-                         "detach, argmax and NumPy out of its forward pass.")  # fmt: skip
+        raise ValueError(
+            "The classifier's logits carry no gradient to the image. Leave no_grad, "
+            "detach, argmax and NumPy out of its forward pass."
+        )
     x, logits, f = x.to(z), logits.to(z), f.to(z)  # 16 bits do for layers, not for losses
     row = scored(inversion, condition, x, logits, f, classifier.distances)
     optimiser.zero_grad(set_to_none=True)
@@ -323,8 +361,12 @@ def scored(
 def train(inversion: Inversion, features, progress: bool, on_step, checkpoint) -> None:
     """All steps of an untrained inversion, under its learning rate; arguments as in `invert`."""
     optimiser = adam(inversion.generator.parameters(), inversion.config)
-    kept = Checkpoint(checkpoint, inversion.identity() if checkpoint else {},
-                      {"generator": inversion.generator}, {"adam": optimiser})  # fmt: skip
+    kept = Checkpoint(
+        checkpoint,
+        inversion.identity() if checkpoint else {},
+        {"generator": inversion.generator},
+        {"adam": optimiser},
+    )
     statistics = inversion.loss.needs_statistics
     model = inversion.classifier
     tap = Tap(model, inversion.image_shape, features, statistics, inversion.input_range)
@@ -334,8 +376,15 @@ def train(inversion: Inversion, features, progress: bool, on_step, checkpoint) -
         return step(inversion, tap, optimiser)
 
     with frozen(model), tap:
-        loop.train(advance, inversion, steps=inversion.config.steps, name="invert",
-                   checkpoint=kept, progress=progress, on_step=on_step)  # fmt: skip
+        loop.train(
+            advance,
+            inversion,
+            steps=inversion.config.steps,
+            name="invert",
+            checkpoint=kept,
+            progress=progress,
+            on_step=on_step,
+        )
     inversion.generator.eval()
 
 
@@ -353,28 +402,42 @@ def set_rate(optimiser: torch.optim.Optimizer, config: InversionConfig, t: int) 
 
 
 def untrained(
-    target: Target, conditioning: str | Label = "vector-matrix", *,
-    loss: Loss | None = None, preset: str | None = None,
-    config: InversionConfig | None = None, seed: int = 0,
-) -> Inversion:  # fmt: skip
+    target: Target,
+    conditioning: str | Label = "vector-matrix",
+    *,
+    loss: Loss | None = None,
+    preset: str | None = None,
+    config: InversionConfig | None = None,
+    seed: int = 0,
+) -> Inversion:
     """The inversion that `invert` trains, before its first step; arguments as there."""
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
     conditioning = resolve(conditioning, target.num_classes, config.scale)
     if isinstance(conditioning, SoftTargets) and loss.needs_one_class:
-        raise ValueError("The margin needs one class an image; use InversionLoss(margin=0) with "
-                         "soft targets.")  # fmt: skip
+        raise ValueError(
+            "The margin needs one class an image; use InversionLoss(margin=0) with soft targets."
+        )
     generator = _generator(target.image_shape, conditioning, target.input_range, config)
-    return Inversion(target.model, generator.to(target.device), conditioning, loss=loss,
-                     config=config, seed=seed)  # fmt: skip
+    return Inversion(
+        target.model, generator.to(target.device), conditioning, loss=loss, config=config, seed=seed
+    )
 
 
 def _generator(shape, conditioning: Label, span, config: InversionConfig) -> ConditionedGenerator:
-    return ConditionedGenerator(shape, conditioning, input_range=span, latent_dim=config.latent_dim,
-                     width=config.width, dropout=config.dropout, start=config.start,
-                     modulation=config.modulation, deformation=config.deformation,
-                     shading=config.shading)  # fmt: skip
+    return ConditionedGenerator(
+        shape,
+        conditioning,
+        input_range=span,
+        latent_dim=config.latent_dim,
+        width=config.width,
+        dropout=config.dropout,
+        start=config.start,
+        modulation=config.modulation,
+        deformation=config.deformation,
+        shading=config.shading,
+    )
 
 
 def _hardened(v: Tensor) -> Tensor:
@@ -385,8 +448,10 @@ def warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0
     """Warn where images of one class differ by less than `floor` of the range, pixel by pixel."""
     images, _ = inversion.sample(per_class, seed=inversion.seed)
     if not torch.isfinite(images).all():
-        raise FloatingPointError("The last step made the generator's weights infinite or NaN: "
-                                 f"lower lr={inversion.config.lr}.")  # fmt: skip
+        raise FloatingPointError(
+            "The last step made the generator's weights infinite or NaN: "
+            f"lower lr={inversion.config.lr}."
+        )
     low, high = inversion.generator.input_range
     spread = images.unflatten(0, (-1, per_class)).std(1).mean().item() / (high - low)
     if spread < floor:

@@ -99,8 +99,10 @@ def total_variation(x: Tensor) -> Tensor:
 def batch_norm(distances: Sequence[Tensor]) -> Tensor:
     """The mean of `probe.batch_statistics`: how unlike training data a batch is, layer by layer."""
     if not distances:
-        raise ValueError("The weight batch_norm is for models with batch-norm layers that keep "
-                         "statistics of their data; this one has none.")  # fmt: skip
+        raise ValueError(
+            "The weight batch_norm is for models with batch-norm layers that keep "
+            "statistics of their data; this one has none."
+        )
     return torch.stack(list(distances)).mean()
 
 

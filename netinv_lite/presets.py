@@ -46,12 +46,16 @@ class InversionConfig:
     def __post_init__(self):
         check_whole(self, steps=1, batch_size=2, latent_dim=1, width=2)
         if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
-            raise ValueError(f"lr={self.lr}, scale={self.scale} must be positive and "
-                             f"dropout={self.dropout} lie in [0, 1).")  # fmt: skip
+            raise ValueError(
+                f"lr={self.lr}, scale={self.scale} must be positive and "
+                f"dropout={self.dropout} lie in [0, 1)."
+            )
         check_finite(self, "modulation")
         if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
-            raise ValueError(f"deformation={self.deformation} must lie in [0, 1], and needs a "
-                             f"latent_dim of at least {2 * FIELD**2}.")  # fmt: skip
+            raise ValueError(
+                f"deformation={self.deformation} must lie in [0, 1], and needs a "
+                f"latent_dim of at least {2 * FIELD**2}."
+            )
         if not 0 <= self.shading <= 1:
             raise ValueError(f"shading={self.shading} must lie in [0, 1].")
         if self.start is not None and not 0 <= self.start <= 1:
@@ -71,8 +75,9 @@ class Preset(NamedTuple):
 _BENT = InversionConfig(steps=500, lr=3e-3, start=0.02, modulation=2.0, deformation=0.2)
 _FAR = InversionLoss(kl=0, cross_entropy=0, margin=1, cosine=1, background=0.5, log_odds=15)
 _TYPICAL = replace(_FAR, margin=0, cross_entropy=1, batch_norm=1)
-_ALIKE = InversionLoss(perturbed_kl=1, perturbed_cross_entropy=1, pixel_range=1, gradient=1,
-                       total_variation=0.1)  # fmt: skip
+_ALIKE = InversionLoss(
+    perturbed_kl=1, perturbed_cross_entropy=1, pixel_range=1, gradient=1, total_variation=0.1
+)
 PRESETS: dict[str, Preset] = {
     "paper": Preset(InversionLoss(), InversionConfig()),
     # Two changes: from the background, and far past the boundary.

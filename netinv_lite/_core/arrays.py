@@ -10,76 +10,95 @@ from torch.utils.data import DataLoader, Dataset
 NAMES = " Names become numbers by numpy.unique(names, return_inverse=True)[1]."
 
 
-def as_tensor(values, what: str, hint: str = "") -> Tensor:
-    """`values` as a tensor on the CPU, without a gradient, in the type that they have.
+def as_tensor(values: object, what: str, hint: str = "") -> Tensor:
+    """`values` as a tensor on the CPU, without a gradient, in their own type.
 
     Args:
         values: a tensor, an array, or a list of numbers or tensors.
         what: the word for them in the error, such as "Images".
-        hint: what to do, the end of the error.
+        hint: the end of the error: what to do.
+
+    Returns:
+        A tensor of the same shape; it may share memory with a tensor on the CPU or an array.
 
     Raises:
-        ValueError: they are no numbers, or a `Dataset` or `DataLoader`.
+        ValueError: the values are not numbers, or are a `Dataset` or `DataLoader`.
     """
     if isinstance(values, Tensor):
         return values.detach().cpu()
     if isinstance(values, (Dataset, DataLoader)):  # NumPy would read a Dataset image by image
-        raise ValueError(f"{what} must be a tensor or an array, not {type(values).__name__}. Stack "
-                         "them: torch.stack([x for x, _ in dataset]), and "
-                         "torch.tensor([y for _, y in dataset]).")  # fmt: skip
+        raise ValueError(
+            f"{what} must be a tensor or an array, not {type(values).__name__}. Stack them: "
+            "torch.stack([x for x, _ in dataset]), and torch.tensor([y for _, y in dataset])."
+        )
     try:
         if isinstance(values, (list, tuple)) and any(isinstance(v, Tensor) for v in values):
             return torch.stack(list(values)).detach().cpu()
         array = np.ascontiguousarray(values)
         return torch.from_numpy(array if array.flags.writeable else array.copy())
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{what} must be numbers, a tensor or an array, not "
-                         f"{_said(values)}.{hint}") from error  # fmt: skip
+        raise ValueError(
+            f"{what} must be numbers, a tensor or an array, not {_said(values)}.{hint}"
+        ) from error
 
 
-def _said(values) -> str:
+def _said(values: object) -> str:
     dtype = getattr(values, "dtype", None)
     return f"{type(values).__name__}{f' of {dtype}' if dtype is not None else ''}"
 
 
 def ordinary(x: Tensor) -> Tensor:
-    """x, or a copy of it where it was made in inference mode: such takes part in no gradient."""
+    """x, or a copy of x if it was made in inference mode, where no gradient could pass it."""
     return x.clone() if x.is_inference() else x
 
 
-def as_images(x, what: str = "Images") -> Tensor:
-    """x as images (N,C,H,W) float32 on the CPU; the values stay as they are.
+def as_images(x: object, what: str = "Images") -> Tensor:
+    """x as images (N,C,H,W) float32 on the CPU; the values are not rescaled.
+
+    Args:
+        x: a tensor, an array or a list of tensors.
+        what: the word for them in the error.
+
+    Returns:
+        The images (N,C,H,W).
 
     Raises:
-        ValueError: x is no tensor or array of numbers, or has another shape.
+        ValueError: x is not a tensor or an array of numbers, or has another shape.
     """
     x = as_tensor(x, what)
     if x.ndim != 4 or x.is_complex() or (not x[0:1].numel() and len(x)):
         hint = " A channel is missing: x[:, None]." if x.ndim == 3 else ""
-        raise ValueError(f"{what} of shape (N,C,H,W) are expected, not {tuple(x.shape)} of "
-                         f"{x.dtype}.{hint}")  # fmt: skip
+        raise ValueError(
+            f"{what} of shape (N,C,H,W) are expected, not {tuple(x.shape)} of {x.dtype}.{hint}"
+        )
     if x.shape[1] == x.shape[2] > 4 >= x.shape[3] > 0:
-        raise ValueError(f"{what} of shape (N,C,H,W) are expected; {tuple(x.shape)} has its "
-                         "channels last. Of a tensor take x.permute(0, 3, 1, 2), of an array "
-                         "x.transpose(0, 3, 1, 2).")  # fmt: skip
+        raise ValueError(
+            f"{what} of shape (N,C,H,W) are expected; {tuple(x.shape)} has its channels last. Of "
+            "a tensor take x.permute(0, 3, 1, 2), of an array x.transpose(0, 3, 1, 2)."
+        )
     return x.float()
 
 
-def check_labels(labels, n: int, num_classes: int | None = None, *, every: bool = False) -> Tensor:
-    """The labels of n images as a tensor (n,) int64; the one rule of what a label is.
+def check_labels(
+    labels: object, n: int, num_classes: int | None = None, *, every: bool = False
+) -> Tensor:
+    """The labels of n images as a tensor (n,) int64: the one definition of a label.
 
-    Whole numbers from 0 to K−1, in a tensor, an array or a list of any type, as a row (n,) or a
-    column (n,1). Labels that count from 1 are refused, not mapped: whether a class is missing or
-    the first is called 1, only the user knows.
+    Labels are whole numbers from 0 to K−1, in a tensor, an array or a list of any type, as a row
+    (n,) or a column (n,1). Labels that count from 1 are refused, not mapped: only the user knows
+    whether a class is missing or the first one is called 1.
 
     Args:
         labels: the labels.
-        n: how many images there are.
-        num_classes: K, where it is known.
+        n: the number of images.
+        num_classes: K, if it is known.
         every: whether each class must have an image.
 
+    Returns:
+        The labels (n,) int64, on the CPU.
+
     Raises:
-        ValueError: with one sentence that says which of this does not hold, and what to do.
+        ValueError: one of these conditions does not hold; the message says which, and what to do.
     """
     y = as_tensor(labels, "Labels", NAMES)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
@@ -90,8 +109,10 @@ def check_labels(labels, n: int, num_classes: int | None = None, *, every: bool 
         raise ValueError(f"{n} images and {len(y)} labels: as many of both are needed.")
     whole = y.long() if not y.is_complex() else y.real.long()
     if not torch.equal(whole.to(y.dtype), y):  # a NaN is not equal to itself
-        raise ValueError("Labels are whole numbers, the number of a class; these hold "
-                         f"{y[whole.to(y.dtype) != y][0].item():g}.")  # fmt: skip
+        raise ValueError(
+            "Labels are whole numbers, the number of a class; these hold "
+            f"{y[whole.to(y.dtype) != y][0].item():g}."
+        )
     if n:
         _check_classes(whole, num_classes, every)
     return whole
@@ -108,6 +129,8 @@ def _check_classes(y: Tensor, K: int | None, every: bool) -> None:
     if every and K is not None:
         absent = (y.bincount(minlength=K) == 0).nonzero().flatten().tolist()
         if absent:
-            raise ValueError(f"Class {', '.join(map(str, absent[:5]))}"
-                             f"{' and others' if len(absent) > 5 else ''} of {K} has no image; "
-                             "classes are numbered from 0, and each needs one.")  # fmt: skip
+            others = " and others" if len(absent) > 5 else ""
+            raise ValueError(
+                f"Class {', '.join(map(str, absent[:5]))}{others} of {K} has no image; "
+                "classes are numbered from 0, and each needs one."
+            )

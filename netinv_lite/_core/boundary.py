@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch.func import functional_call
 from .device import device_of, dtype_of, on_device
 from .freezing import frozen
 
+Order = Callable[[Tensor], Tensor]  # x with the same values in another order in memory
 ONE_LOGIT = (
     "The classifier returns one logit; two classes are the least. For a yes-or-no network return "
     "torch.cat([0 * logit, logit], 1)."
@@ -20,39 +21,49 @@ ONE_LOGIT = (
 
 
 def entering(model: nn.Module, x: Tensor) -> Tensor:
-    """Images as every network takes them: row by row, of its type, on its device."""
+    """Images as every network takes them: contiguous, of its type, on its device."""
     return row_by_row(x.to(device_of(model), dtype_of(model)))
 
 
 def row_by_row(x: Tensor) -> Tensor:
-    """x with its elements in the order of its indices, so that any `view` of it works.
+    """x with its elements in memory in the order of its indices, so that any `view` of it works.
 
-    `contiguous` alone leaves an image of one channel the strides of channels-last, which a
-    convolution hands on to all its channels.
+    `contiguous` alone lets an image of one channel keep the strides of channels-last, which a
+    convolution passes on to all its channels.
     """
     return x.contiguous().flatten().view(x.shape)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """x (B,C,H,W) with the channels of a pixel side by side in memory."""
+    """x (B,C,H,W) with the channels of each pixel side by side in memory."""
     # With one channel both orders are the same numbers, and torch goes by the strides alone.
     return row_by_row(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def answer(model: nn.Module, x: Tensor, *, order=row_by_row) -> Tensor:
-    """The logits (B,K) of images x (B,C,H,W), in the type of x; a gradient passes.
+def answer(model: nn.Module, x: Tensor, *, order: Order = row_by_row) -> Tensor:
+    """The logits of a batch of images; gradients pass through.
 
-    order: how the images lie in memory, `row_by_row` or what `fastest_order` has found.
-    Raises ValueError where the network returns anything else.
+    Args:
+        model: the network.
+        x: images (B,C,H,W), on any device.
+        order: how the images lie in memory, `row_by_row` or what `fastest_order` has found.
+
+    Returns:
+        Logits (B,K), in the type of x, on the network's device.
+
+    Raises:
+        ValueError: the network returns anything else.
     """
     given = order(x.to(device_of(model), dtype_of(model)))
     return checked(model(given), len(x)).to(x.dtype)
 
 
-def fastest_order(model: nn.Module, image_shape, input_range=(0.0, 1.0)):
-    """`channels_last` on a CPU if a forward pass bears it, else `row_by_row`.
+def fastest_order(
+    model: nn.Module, image_shape: Sequence[int], input_range: Sequence[float] = (0.0, 1.0)
+) -> Order:
+    """`channels_last` on a CPU if a forward pass works with it, else `row_by_row`.
 
-    Convolutions are a fifth faster then; but a `view` of what they return may fail.
+    Convolutions are a fifth faster with it, but a `view` of what they return may fail.
     """
     x = entering(model, probe_images(image_shape, input_range))
     if x.device.type != "cpu":
@@ -66,9 +77,12 @@ def fastest_order(model: nn.Module, image_shape, input_range=(0.0, 1.0)):
 
 
 def recording(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    """`answer` as a function of images alone, and the parameters, which record gradients for it.
+    """`answer` as a function of images alone, with parameters that record gradients.
 
-    Also where the model is frozen: they share its numbers, and the model's own flags stay.
+    The parameters share the numbers of the model, which may be frozen: its own flags stay.
+
+    Returns:
+        The function from images (B,C,H,W) to logits (B,K), and its parameters.
     """
     parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
 
@@ -79,8 +93,12 @@ def recording(model: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[Tensor
     return ask, [*parameters.values()]
 
 
-def checked(logits, n: int) -> Tensor:
-    """What a network returned, if it is a tensor (n,K) of at least two logits a row."""
+def checked(logits: object, n: int) -> Tensor:
+    """What a network returned for n images, if it is a tensor (n,K) with K ≥ 2.
+
+    Raises:
+        ValueError: it is anything else; the message says what to return.
+    """
     if not isinstance(logits, Tensor):
         name = type(logits).__name__
         part = "outputs.logits" if hasattr(logits, "logits") else "outputs[0]"
@@ -104,16 +122,23 @@ def checked(logits, n: int) -> Tensor:
     return logits
 
 
-def probe_images(image_shape, input_range=(0.0, 1.0)) -> Tensor:
-    """Two images inside the range that are not constant, the same ones each time; (2,C,H,W)."""
+def probe_images(image_shape: Sequence[int], input_range: Sequence[float] = (0.0, 1.0)) -> Tensor:
+    """Two fixed random images (2,C,H,W) inside the input range."""
     low, high = input_range
     random = torch.Generator().manual_seed(0)
     x = torch.rand(2, *image_shape, generator=random)
     return low + (high - low) * (0.05 + 0.9 * x)
 
 
-def probe_logits(model: nn.Module, image_shape, input_range=(0.0, 1.0)) -> Tensor:
-    """Logits of two random images; raises ValueError unless they are a finite (2,K) tensor."""
+def probe_logits(
+    model: nn.Module, image_shape: Sequence[int], input_range: Sequence[float] = (0.0, 1.0)
+) -> Tensor:
+    """The logits (2,K) of `probe_images`.
+
+    Raises:
+        ValueError: the model does not accept such images, or the logits are not a finite (2,K)
+            tensor.
+    """
     x = entering(model, probe_images(image_shape, input_range))
     with frozen(model), torch.no_grad():
         try:
@@ -124,17 +149,20 @@ def probe_logits(model: nn.Module, image_shape, input_range=(0.0, 1.0)) -> Tenso
             ) from error
     logits = checked(logits, len(x))
     if not torch.isfinite(logits).all():
-        bad = [n for n, p in model.state_dict().items()
-               if isinstance(p, Tensor) and not torch.isfinite(p).all()]  # fmt: skip
+        state = {n: p for n, p in model.state_dict().items() if isinstance(p, Tensor)}
+        bad = [name for name, p in state.items() if not torch.isfinite(p).all()]
         low, high = input_range
-        where = (f"load it again; not finite: {', '.join(bad[:5])}." if bad else
-                 f"is the input range [{low:g}, {high:g}] the network's?")  # fmt: skip
+        where = (
+            f"load it again; not finite: {', '.join(bad[:5])}."
+            if bad
+            else f"is the input range [{low:g}, {high:g}] the network's?"
+        )
         raise ValueError(f"The model's logits are not finite on a random image: {where}")
     return logits
 
 
 def warn_if_probabilities(logits: Tensor) -> None:
-    """Warn where a network's answers add up to one: it ends in a softmax."""
+    """Warn if a network's outputs add up to one: it ends in a softmax."""
     p = logits.float()
     if (p >= 0).all() and ((p.sum(1) - 1).abs() < 1e-3).all():
         warnings.warn(
@@ -145,20 +173,42 @@ def warn_if_probabilities(logits: Tensor) -> None:
         )
 
 
-def signature(classifier: nn.Module, image_shape=None, input_range=None):
-    """(C,H,W) and (low, high): as given, else the network's attributes, else the range (0, 1)."""
+def signature(
+    classifier: nn.Module,
+    image_shape: Sequence[int] | None = None,
+    input_range: Sequence[float] | None = None,
+) -> tuple[tuple[int, int, int], tuple[float, float]]:
+    """(C, H, W) and (low, high): as given, else the network's attributes, else the range (0, 1).
+
+    Raises:
+        ValueError: there is no shape, or shape or range make no sense.
+    """
     shape = image_shape or getattr(classifier, "image_shape", None)
     if shape is None or len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"image_shape={shape}: say (C, H, W), such as image_shape=(3, 32, 32).")
     span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
     if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
         raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
-    return tuple(int(side) for side in shape), (float(span[0]), float(span[1]))
+    C, H, W = map(int, shape)
+    return (C, H, W), (float(span[0]), float(span[1]))
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a method is pointed at: a network, the images it takes, the classes it knows."""
+    """A network to be inverted, with the images it takes and its number of classes.
+
+    Args:
+        model: the network, from images (B,C,H,W) to logits (B,K).
+        image_shape: (C, H, W).
+        input_range: (low, high) of the pixels.
+        num_classes: K.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> target = nil.Target.of(nil.load_classifier("digits"), device="cpu")
+        >>> target.image_shape, target.input_range, target.num_classes
+        ((1, 28, 28), (-1.0, 1.0), 10)
+    """
 
     model: nn.Module
     image_shape: tuple[int, int, int]
@@ -170,15 +220,26 @@ class Target:
         cls,
         model: nn.Module,
         *,
-        image_shape=None,
-        input_range=None,
+        image_shape: Sequence[int] | None = None,
+        input_range: Sequence[float] | None = None,
         num_classes: int | None = None,
         device: str | torch.device = "auto",
     ) -> Target:
-        """The network on `device`; shape and range as given or its attributes, K measured.
+        """Check a network once, with two random images. Warns if it ends in a softmax.
 
-        Raises ValueError for a model, shapes or a number of classes that do not fit; warns of a
-        network that ends in a softmax.
+        Args:
+            model: any `nn.Module` from images to logits; wrappers such as `torch.compile` are
+                taken off.
+            image_shape: (C, H, W); by default the network's attribute of that name.
+            input_range: (low, high); by default the network's attribute, else (0, 1).
+            num_classes: K, if it must be so many; it is measured.
+            device: where the network is to be; a copy is made if it is elsewhere.
+
+        Returns:
+            The target.
+
+        Raises:
+            ValueError: model, shape, range or number of classes do not fit.
         """
         model = on_device(model, device)
         if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
@@ -190,15 +251,18 @@ class Target:
         logits = probe_logits(model, shape, span)
         K = logits.shape[1]
         if num_classes not in (None, K):
-            raise ValueError(f"num_classes={num_classes}, but the classifier returns {K} logits; "
-                             "leave num_classes out, it is measured.")  # fmt: skip
+            raise ValueError(
+                f"num_classes={num_classes}, but the classifier returns {K} logits; "
+                "leave num_classes out, it is measured."
+            )
         warn_if_probabilities(logits)
         return cls(model, shape, span, K)
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return device_of(self.model)
 
     def answer(self, x: Tensor) -> Tensor:
-        """The logits (B,K) of images x (B,C,H,W), see `answer`."""
+        """The logits (B,K) of images x (B,C,H,W); gradients pass through."""
         return answer(self.model, x)

@@ -1,4 +1,4 @@
-"""The state of a training, kept in one file, from which a stopped run goes on to the same bits."""
+"""The state of a training in one file, from which a stopped run continues to the same bits."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from .serialization import check_writable, located, plain, read_tensors, split, 
 
 
 class Checkpoint:
-    """Modules, the state of their optimisers, random numbers, and how far the run has come.
+    """Modules, the state of their optimisers, the random state, and how far the run has come.
 
     Args:
         path: the file; None for a run that keeps nothing.
-        identity: what JSON can hold of all that decides the result, such as config, seed and data.
+        identity: all that decides the result, as JSON: config, seed, data and the like.
         modules: what is trained, by name; all on one device.
-        optimisers: theirs, by name. Their learning rates are the run's to set.
+        optimisers: theirs, by name. Their learning rates are set by the run.
 
     Raises:
-        ValueError: a module has a state that cannot be saved, see `weights.plain`.
-        OSError: no file can be written there. Both come before the work and not after it.
+        ValueError: a module has a state that cannot be saved, see `serialization.plain`.
+        OSError: the file cannot be written. Both come before the work, not after it.
     """
 
-    def __init__(self, path: str | Path | None, identity: dict, modules: dict[str, nn.Module],
-                 optimisers: dict[str, torch.optim.Optimizer]):  # fmt: skip
+    def __init__(
+        self,
+        path: str | Path | None,
+        identity: dict,
+        modules: dict[str, nn.Module],
+        optimisers: dict[str, torch.optim.Optimizer],
+    ):
         self.path = located(path) if path else None
         self.identity = json.loads(json.dumps(identity))  # as it will be read
         self.modules, self.optimisers = modules, optimisers
@@ -37,8 +42,13 @@ class Checkpoint:
             plain(self._states())
             check_writable(self.path)
 
-    def save(self, tensors: dict[str, Tensor] | None = None, **about) -> None:
-        """Write the state, other `tensors`, and what JSON holds of where the run is."""
+    def save(self, tensors: dict[str, Tensor] | None = None, **about: Any) -> None:
+        """Write the state.
+
+        Args:
+            tensors: others to keep beside it, by name.
+            **about: where the run is, as JSON: the step, the history.
+        """
         if self.path is None:
             return
         states = self._states() | (tensors or {})
@@ -46,37 +56,34 @@ class Checkpoint:
             for i, (p, _) in enumerate(_parameters(optimiser)):
                 for key, value in optimiser.state.get(p, {}).items():
                     states[f"{name}.{i}.{key}"] = value
-        write_tensors(self.path, states | random_state(self._device),
-                      identity=self.identity, **about)  # fmt: skip
+        write_tensors(
+            self.path, states | random_state(self._device), identity=self.identity, **about
+        )
 
     def restore(self) -> tuple[dict[str, Any], dict] | None:
-        """Take up the state that the file holds; None where there is no file yet.
+        """Load the state that the file holds.
 
         Returns:
-            All tensors of the file, and what `save` was told beside them.
+            All tensors of the file and the `about` of `save`; None if there is no file yet.
 
         Raises:
-            ValueError: the file is damaged, or is of another run or another network. Nothing has
-                been changed then.
+            ValueError: the file is damaged, or belongs to another run or another network; nothing
+                has been changed then.
         """
         if self.path is None or not self.path.exists():
             return None
         tensors, about = read_tensors(self.path)
         self._check(about.get("identity"))
+        states = {name: split(tensors, name) for name in self.modules}
         for name, module in self.modules.items():
-            check_fits(module, split(tensors, name), self.path,
-                       "remove it or name another checkpoint")  # fmt: skip
+            check_fits(module, states[name], self.path, "remove it or name another checkpoint")
         for name, module in self.modules.items():
-            module.load_state_dict(split(tensors, name))
+            module.load_state_dict(states[name])
         for name, optimiser in self.optimisers.items():
             for i, (p, group) in enumerate(_parameters(optimiser)):
                 state = split(tensors, f"{name}.{i}")
                 if state:  # a frozen parameter has none
-                    on_device = group.get("fused") or group.get("capturable")
-                    optimiser.state[p] = {
-                        key: value if key == "step" and not on_device else _placed(value, p)
-                        for key, value in state.items()
-                    }
+                    optimiser.state[p] = _placed(state, p, group)
         set_random_state(tensors, self._device)
         return tensors, about
 
@@ -90,31 +97,36 @@ class Checkpoint:
         return device_of(next(iter(self.modules.values())))
 
     def _states(self) -> dict[str, Any]:
-        return {f"{name}.{key}": value for name, module in self.modules.items()
-                for key, value in module.state_dict().items()}  # fmt: skip
+        return {
+            f"{name}.{key}": value
+            for name, module in self.modules.items()
+            for key, value in module.state_dict().items()
+        }
 
-    def _check(self, theirs) -> None:
+    def _check(self, theirs: object) -> None:
         if theirs == self.identity:
             return
         known = theirs if isinstance(theirs, dict) else {}
         differ = [key for key, value in self.identity.items() if known.get(key) != value]
         said = f"other {', '.join(differ)}" if known and differ else "another kind of file"
-        raise ValueError(f"{self.path} belongs to another run ({said}); remove it or name another "
-                         "checkpoint.")  # fmt: skip
+        raise ValueError(
+            f"{self.path} belongs to another run ({said}); remove it or name another checkpoint."
+        )
 
 
 def check_fits(module: nn.Module, state: dict[str, Any], path: str | Path, remedy: str) -> None:
-    """Raise a ValueError unless `state`, of the file at `path`, is that of such a module.
+    """Raise a ValueError, with a `remedy`, unless `state`, of the file at `path`, fits the module.
 
     `load_state_dict` by itself would fill what fits, and only then complain.
     """
     own = module.state_dict()
     if {k: _shape(v) for k, v in own.items()} != {k: _shape(v) for k, v in state.items()}:
-        raise ValueError(f"{path} holds another network than this {type(module).__name__}; "
-                         f"{remedy}.")  # fmt: skip
+        raise ValueError(
+            f"{path} holds another network than this {type(module).__name__}; {remedy}."
+        )
 
 
-def _shape(value):
+def _shape(value: object) -> torch.Size | None:
     return value.shape if isinstance(value, Tensor) else None
 
 
@@ -123,8 +135,15 @@ def _parameters(optimiser: torch.optim.Optimizer) -> list[tuple[nn.Parameter, di
     return [(p, group) for group in optimiser.param_groups for p in group["params"]]
 
 
-def _placed(value, p: Tensor):
-    """A state of parameter p, on its device, in its memory order (which fused steps rely on)."""
+def _placed(state: dict[str, Any], p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    """The state of parameter p, on its device, in its memory order (which fused steps rely on)."""
+    moved = {key: _like(value, p) for key, value in state.items()}
+    if "step" in state and not (group.get("fused") or group.get("capturable")):
+        moved["step"] = state["step"]  # only these two count their steps on the device
+    return moved
+
+
+def _like(value: Any, p: Tensor) -> Any:
     if not isinstance(value, Tensor):
         return value
     same = value.shape == p.shape

@@ -1,4 +1,4 @@
-"""A network is frozen, and given back as it was: flags, tensors, gradients."""
+"""A network is frozen, and returned as it was: flags, tensors, gradients."""
 
 from __future__ import annotations
 
@@ -11,10 +11,26 @@ from torch import Tensor, nn
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Eval mode and no parameter gradients inside; bit-identical and in its mode afterwards.
+    """Inside `with`, the model is in eval mode and its parameters record no gradients.
 
-    The mode goes back through `train(mode)`, for a layer may do more in it than set a flag (merge
-    low-rank weights, say); what is then not equal to the last bit is set right.
+    Afterwards it is bit-identical and in its old mode. The mode is restored by `train(mode)`,
+    because a layer may do more there than set a flag (merge low-rank weights, for example); what
+    then differs in any bit is restored as well.
+
+    Args:
+        model: any network.
+
+    Yields:
+        The same network.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model = nil.CNN().train()
+        >>> with nil.frozen(model):
+        ...     print(model.training, model.head.weight.requires_grad)
+        False False
+        >>> model.training, model.head.weight.requires_grad
+        (True, True)
     """
     modes = [(m, m.training) for m in model.modules()]
     # Not of what was made in inference mode: its flag can be cleared, and never set again.
@@ -39,7 +55,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def _slots(model: nn.Module) -> Iterator[tuple[dict, str, Tensor]]:
-    """Every parameter and buffer, with the dict that holds it and its name there."""
+    """Every parameter and buffer, with the dict that holds it and its name in it."""
     for module in model.modules():
         for slots in (module._parameters, module._buffers):
             yield from ((slots, name, t) for name, t in slots.items() if t is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,23 +16,50 @@ OnStep = Callable[[int, dict[str, float], object], None]  # (step, its row of th
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C; `inversion` is what was made so far: one, several, or a `Reconstruction`."""
+    """Ctrl-C during a training; `inversion` is the result so far.
 
-    def __init__(self, inversion, message: str):
+    Args:
+        inversion: what was being made: an `Inversion`, a list of several, a network, a
+            reconstruction.
+        message: at which step it stopped, and what resumes it.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> def stop(step, row, inversion):
+        ...     if step == 3:
+        ...         raise KeyboardInterrupt
+        >>> try:
+        ...     nil.invert(nil.load_classifier("digits"), progress=False, on_step=stop)
+        ... except nil.Interrupted as stopped:
+        ...     print(stopped.inversion)
+        Inversion(CNN, K=10, vector-matrix, 3 of 400 steps, seed 0, ...)
+    """
+
+    def __init__(self, inversion: Any, message: str) -> None:
         super().__init__(message)
         self.inversion = inversion
 
 
 def train(
-    advance: Callable[[int], dict[str, Tensor]], result, *, steps: int, name: str,
-    checkpoint: Checkpoint, progress: bool = True, on_step: OnStep | None = None,
-) -> None:  # fmt: skip
-    """Call `advance` for each step that is left, and keep what it returns in `result.history`.
+    advance: Callable[[int], dict[str, Tensor]],
+    result: Any,
+    *,
+    steps: int,
+    name: str,
+    checkpoint: Checkpoint,
+    progress: bool = True,
+    on_step: OnStep | None = None,
+) -> None:
+    """Call `advance` for each remaining step, and keep what it returns in `result.history`.
 
     Args:
-        advance: does step number t, from 0 on; returns the step's row as scalar tensors.
-        result: what is trained; has a `history`, a dict of lists.
-        on_step: called as on_step(step, row, result) after every step, from 1 on.
+        advance: does step number t, counted from 0; returns the row of that step, scalar tensors.
+        result: what is trained; has `history`, a dict of lists, `seed` and `config.lr`.
+        steps: how many in all, with those that the checkpoint holds.
+        name: shown before the bar.
+        checkpoint: where the run continues, and where its state is kept.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, result) after every step, counted from 1.
 
     Raises:
         FloatingPointError: a number of a row is not finite.
@@ -42,8 +70,9 @@ def train(
     if restored is not None:
         step, result.history = restored[1]["step"], restored[1]["history"]
     # Twice a second: a notebook gets several messages an update, and may drop what is too much.
-    bar = tqdm(total=steps, initial=step, disable=not progress, desc=name, unit="step",
-               mininterval=0.5)  # fmt: skip
+    bar = tqdm(
+        total=steps, initial=step, disable=not progress, desc=name, unit="step", mininterval=0.5
+    )
     try:
         with bar:
             while step < steps:
@@ -57,18 +86,25 @@ def train(
                 if step % EVERY == 0 or step == steps:
                     checkpoint.save(step=step, history=result.history)
     except KeyboardInterrupt as stop:
-        raise Interrupted(result, f"Stopped at step {step} of {steps}{checkpoint.kept}; the "
-                          "generator so far is in `.inversion`.") from stop  # fmt: skip
+        raise Interrupted(
+            result,
+            f"Stopped at step {step} of {steps}{checkpoint.kept}; the generator so far is in "
+            "`.inversion`.",
+        ) from stop
 
 
-def keep(result, step: int, row: dict[str, Tensor]) -> dict[str, float]:
-    """The row as numbers, fetched from the device at once, checked, and put into the history."""
+def keep(result: Any, step: int, row: dict[str, Tensor]) -> dict[str, float]:
+    """The row as numbers, fetched from the device together, checked, and added to the history."""
     numbers = torch.stack([value.detach() for value in row.values()]).tolist()
     return kept(result, step, dict(zip(row, numbers, strict=True)))
 
 
-def kept(result, step: int, row: dict[str, float]) -> dict[str, float]:
-    """The row, once its numbers are finite and in the history."""
+def kept(result: Any, step: int, row: dict[str, float]) -> dict[str, float]:
+    """The row, checked and added to the history.
+
+    Raises:
+        FloatingPointError: a number is not finite.
+    """
     if not all(abs(value) < float("inf") for value in row.values()):
         raise FloatingPointError(
             f"The loss of seed {result.seed} is not finite at step {step}: {row}. Lower "

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
 
+P, R = ParamSpec("P"), TypeVar("R")
 MOVED = {
     "architectures": "models.architectures",
     "arguments": "cli.parser",
@@ -56,13 +59,11 @@ MOVED = {
     "workers": "studies.executors",
     "zeroshot": "studies.direct_losses",
 }
-
-
 NAMES = {"Generator": ("generator", "ConditionedGenerator")}
 
 
-def found(package: str, old: str):
-    """The module or name that was called `old`, with a warning; None where there was none."""
+def found(package: str, old: str) -> Any:
+    """The module or name that was called `old`, with a warning; None if there was none."""
     if old in NAMES:
         module, name = NAMES[old]
         _warn(f"{package}.{old}", f"{package}.{name}", 4)
@@ -74,12 +75,12 @@ def found(package: str, old: str):
     return import_module(new)
 
 
-def renamed(**names: str):
+def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator for a function whose arguments, old=new, have other names now."""
 
-    def decorate(function):
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def wrapper(*args, **kwargs):
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             for old, new in names.items():
                 if old in kwargs:
                     _warn(f"{function.__name__}({old}=…)", f"{new}=…", 3)
@@ -92,8 +93,11 @@ def renamed(**names: str):
 
 
 def _warn(old: str, new: str, stacklevel: int) -> None:
-    warnings.warn(f"{old} is now {new}; the old name goes with the next version.",
-                  DeprecationWarning, stacklevel=stacklevel)  # fmt: skip
+    warnings.warn(
+        f"{old} is now {new}; the old name goes with the next version.",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def install(package: str) -> None:
@@ -103,17 +107,19 @@ def install(package: str) -> None:
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, package: str):
+    def __init__(self, package: str) -> None:
         self.package = package
 
-    def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         package, _, old = name.rpartition(".")
         known = package == self.package and old in MOVED
         return ModuleSpec(name, _Alias(package, old)) if known else None
 
 
 class _Alias(Loader):
-    def __init__(self, package: str, old: str):
+    def __init__(self, package: str, old: str) -> None:
         self.package, self.old = package, old
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

@@ -23,26 +23,32 @@ SHIPPED = _HERE / "_data" if (_HERE / "_data").is_dir() else _HERE.parent / "dat
 
 
 def located(path: str | Path) -> Path:
-    """The path with a leading ~ written out.
+    """The path with a leading ~ expanded.
 
     Raises:
         ValueError: there is no home folder that ~ could stand for.
     """
     path = Path(os.path.expanduser(path))
     if path.parts[:1] == ("~",):
-        raise ValueError(f"{path}: there is no home folder here that ~ could stand for. Write the "
-                         "path out, or set HOME.")  # fmt: skip
+        raise ValueError(
+            f"{path}: there is no home folder here that ~ could stand for. Write the path out, or "
+            "set HOME."
+        )
     return path
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Call `write` on a temporary neighbour of `path`, then rename it: whole or not at all.
+    """Call `write` on a temporary file beside `path`, then rename it: whole or not at all.
 
     As if the file had been opened and written: a symbolic link is followed, a new file has the
     permissions that the umask leaves, an old one keeps its own.
 
+    Args:
+        path: the file; its folder is made if it does not exist.
+        write: writes the content to the path that it is given.
+
     Returns:
-        The path, with a leading ~ written out.
+        The path, with a leading ~ expanded.
 
     Raises:
         OSError: the file cannot be written; what was there before still is.
@@ -79,7 +85,7 @@ def check_writable(path: str | Path) -> None:
     class Enough(Exception):
         pass
 
-    def stop(_partial):
+    def stop(_partial: Path) -> None:
         raise Enough
 
     with suppress(Enough):
@@ -89,14 +95,26 @@ def check_writable(path: str | Path) -> None:
 def write_json(path: str | Path, content: dict) -> Path:
     """Write `content` as indented JSON, atomically."""
     text = json.dumps(content, indent=2) + "\n"
-    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+    def write(partial: Path) -> None:
+        partial.write_text(text, encoding="utf-8")
+
+    return write_atomically(path, write)
 
 
-def write_tensors(path: str | Path, tensors: dict[str, Any], **metadata) -> Path:
+def write_tensors(path: str | Path, tensors: dict[str, Any], **metadata: Any) -> Path:
     """Write `tensors` as safetensors; the keywords, and a hash of all, are JSON in its header.
 
-    Entries of a state dict that are no tensors (what `get_extra_state` returns) go into that
-    header, too.
+    Entries of a state dict that are not tensors (what `get_extra_state` returns) go into that
+    header as well.
+
+    Args:
+        path: the file.
+        tensors: a state dict, or several under prefixes.
+        **metadata: what JSON can hold.
+
+    Returns:
+        The path, with a leading ~ expanded.
 
     Raises:
         ValueError: an entry is neither a tensor nor what JSON can hold, see `plain`.
@@ -107,20 +125,23 @@ def write_tensors(path: str | Path, tensors: dict[str, Any], **metadata) -> Path
     if others:
         about[_OTHERS] = others
     # Cloned, because safetensors takes no two names for one memory (tied weights).
-    flat = {key: t.detach().cpu().contiguous().clone() for key, t in tensors.items()
-            if key not in others}  # fmt: skip
+    flat = {key: t for key, t in tensors.items() if key not in others}
+    flat = {key: t.detach().cpu().contiguous().clone() for key, t in flat.items()}
     # One entry, because safetensors writes several in random order: equal content, equal file.
     header = {_ENTRY: json.dumps({"sha256": _hash(flat, about), **about})}
     return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict]:
-    """Tensors and metadata of a safetensors file; what `write_tensors` got, in memory of their own.
+    """Tensors and metadata of a safetensors file, as `write_tensors` got them.
+
+    Returns:
+        The tensors, in memory of their own, and the metadata.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is truncated, is not what `write_tensors` wrote there, or is not a
-            safetensors file (a pickle is never opened).
+        ValueError: it is truncated, is not what `write_tensors` wrote, or is not a safetensors
+            file (a pickle is never opened).
     """
     path = located(path)
     if not path.is_file():
@@ -148,12 +169,13 @@ _ENTRY, _OTHERS = "netinv_lite", "not tensors"
 
 
 def plain(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a state dict that are no tensors, as JSON gives them back.
+    """The entries of a state dict that are not tensors, as they come back from JSON.
+
+    Called before a long run, it raises before anything is lost.
 
     Raises:
         ValueError: one of them is more than numbers, text, lists and dicts, or a tensor is of a
-            kind that safetensors does not hold. Called before a long run, it says so before
-            anything is lost.
+            kind that safetensors does not hold.
     """
     others = {}
     for name, value in tensors.items():
@@ -174,8 +196,10 @@ def plain(tensors: dict[str, Any]) -> dict[str, Any]:
 def _check_kind(name: str, t: Tensor) -> None:
     if t.layout is not torch.strided or t.is_meta or t.is_quantized or not _holds(t.dtype):
         kind = "meta" if t.is_meta else t.dtype if t.layout is torch.strided else t.layout
-        raise ValueError(f"The entry {name!r} of the state dict is a tensor of kind {kind}, which "
-                         "safetensors cannot hold: convert it first.")  # fmt: skip
+        raise ValueError(
+            f"The entry {name!r} of the state dict is a tensor of kind {kind}, which safetensors "
+            "cannot hold: convert it first."
+        )
 
 
 @functools.cache
@@ -186,7 +210,7 @@ def _holds(dtype: torch.dtype) -> bool:
         return False
 
 
-def _as_json(value):
+def _as_json(value: object) -> Any:
     """`value` with lists for tuples; a TypeError names what JSON would lose."""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _as_json(v) for key, v in value.items()}
@@ -194,8 +218,9 @@ def _as_json(value):
         return [_as_json(v) for v in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError("dict whose keys are no text" if isinstance(value, dict) else
-                    type(value).__name__)  # fmt: skip
+    raise TypeError(
+        "dict whose keys are no text" if isinstance(value, dict) else type(value).__name__
+    )
 
 
 def _hash(tensors: dict[str, Tensor], about: dict) -> str:
@@ -203,7 +228,7 @@ def _hash(tensors: dict[str, Tensor], about: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _parsed(text: str):
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:  # another program's file, such as {"format": "pt"}
@@ -218,8 +243,7 @@ def sha256(path: str | Path) -> str:
 def fingerprint(tensors: dict[str, Any]) -> str:
     """Hexadecimal SHA-256 of the names and values of all tensors, whatever their device.
 
-    Other entries of a state dict are left out: what a module counts or notes beside its weights
-    does not make it another network.
+    Other entries of a state dict are left out: they do not make it another network.
     """
     digest = hashlib.sha256()
     for name, t in sorted(tensors.items()):
@@ -230,13 +254,13 @@ def fingerprint(tensors: dict[str, Any]) -> str:
 
 
 def split(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries whose name starts with `prefix.`, without it."""
+    """The entries whose name begins with `prefix` and a dot, without them."""
     start = prefix + "."
     return {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
 
 
 def versions() -> dict:
-    """What a result depends on: device and library versions."""
+    """What a result depends on: versions of the libraries, threads, machine."""
     import platform
 
     import torchvision
@@ -251,7 +275,16 @@ def versions() -> dict:
 
 
 def about() -> str:
-    """One line for the top of a notebook: versions and device."""
+    """One line for the top of a notebook: versions, device, threads.
+
+    Returns:
+        The line.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> print(nil.about())
+        netinv_lite ..., Python 3..., torch ..., ... thread...
+    """
     from .. import __version__
 
     v = versions()

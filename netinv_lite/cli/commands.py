@@ -1,4 +1,4 @@
-"""What each sub-command of `python -m netinv_lite` does; `__main__` reads the command line."""
+"""What each sub-command of `python -m netinv_lite` does; `parser` reads the command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from argparse import Namespace
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -22,6 +23,10 @@ from ..models.inventory import describe, list_weights
 from ..models.zoo import load_classifier, load_judge, shipped
 from ..presets import PRESETS, InversionConfig
 from .files import check_target, checkpoint_beside, keeping_epochs
+from .options import given
+
+if TYPE_CHECKING:
+    from ..plot.theme import Figure
 
 SAMPLES = 1000  # images on which classifier and judge are counted
 
@@ -30,25 +35,26 @@ SAMPLES = 1000  # images on which classifier and judge are counted
 
 
 def invert(args: Namespace) -> int:
-    """Invert a network for each seed; prints who reads the images, writes picture and generators.
+    """Invert a network for each seed; print who agrees, write the picture and the generators.
 
     With `save`, a hidden file beside it keeps the state of each seed until all is written.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: the arguments do not fit each other or the network.
+        KeyboardInterrupt: on Ctrl-C; its message says what is kept.
     """
-    if bool(args.name) == bool(args.model):
-        raise ValueError("Say which network: either the NAME of a shipped one (the command "
-                         "`weights` lists them) or --model package.module:function.")  # fmt: skip
-    only_with_model(args.weights, args.model)
-    if args.per_class < 1:
-        raise ValueError(f"--per-class {args.per_class}: at least 1 is needed.")
     out = args.out or (None if args.save else "inversion.png")
-    for path, suffix in ((out, ".png"), (args.save, ".safetensors")):
-        if path:
-            check_target(Path(path), suffix)
+    _check_arguments(args, out)
     classifier = own_network(args.model, args.weights) if args.model else load_classifier(args.name)
     channels = (args.shape or getattr(classifier, "image_shape", (1,)))[0]
     if out and channels not in (1, 3):
-        raise ValueError(f"Images of {channels} channels cannot be drawn: leave --out away and "
-                         "give --save g.safetensors instead.")  # fmt: skip
+        raise ValueError(
+            f"Images of {channels} channels cannot be drawn: leave --out away and "
+            "give --save g.safetensors instead."
+        )
     seeds = list(dict.fromkeys(args.seeds or [args.seed or 0]))
     settings = _settings(args)
     stopped = seeds if args.save else []
@@ -64,11 +70,24 @@ def invert(args: Namespace) -> int:
     return 0
 
 
-def _settings(args: Namespace) -> dict:
-    """The keywords of `netinv_lite.invert` that decide the result, the seed apart."""
+def _check_arguments(args: Namespace, out: str | None) -> None:
+    if bool(args.name) == bool(args.model):
+        raise ValueError(
+            "Say which network: either the NAME of a shipped one (the command "
+            "`weights` lists them) or --model package.module:function."
+        )
+    only_with_model(args.weights, args.model)
+    if args.per_class < 1:
+        raise ValueError(f"--per-class {args.per_class}: at least 1 is needed.")
+    for path, suffix in ((out, ".png"), (args.save, ".safetensors")):
+        if path:
+            check_target(Path(path), suffix)
+
+
+def _settings(args: Namespace) -> dict[str, Any]:
+    """The keywords of `netinv_lite.invert` that decide the result, without the seed."""
     check_name(args.preset, PRESETS, "preset")
     loss, config = PRESETS[args.preset]
-    given = {f.name: getattr(args, f.name) for f in fields(InversionConfig)}
     weights = dict(args.loss or [])
     for name in weights:
         check_name(name, [f.name for f in fields(InversionLoss)], "loss term")
@@ -78,12 +97,18 @@ def _settings(args: Namespace) -> dict:
         "input_range": args.input_range,
         "conditioning": args.conditioning,
         "loss": replace(loss, **weights),
-        "config": replace(config, **{k: v for k, v in given.items() if v is not None}),
+        "config": replace(config, **given(args, InversionConfig)),
         "features": args.features,
     }
 
 
-def _run(args: Namespace, classifier, settings: dict, seed: int, checkpoint) -> Inversion:
+def _run(
+    args: Namespace,
+    classifier: nn.Module,
+    settings: dict[str, Any],
+    seed: int,
+    checkpoint: Path | None,
+) -> Inversion:
     steps = settings["config"].steps
     print(f"Inverting {_title(args)}, preset {args.preset!r}, seed {seed}, {steps} steps.")
     if checkpoint and checkpoint.exists():
@@ -91,8 +116,8 @@ def _run(args: Namespace, classifier, settings: dict, seed: int, checkpoint) -> 
         print(f"Going on from step {done}, where the same command was stopped.")
     sys.stdout.flush()
     start = time.perf_counter()
-    inversion = invert_one(classifier, **settings, device=args.device, seed=seed,
-                           progress=args.progress, checkpoint=checkpoint)  # fmt: skip
+    how = {"device": args.device, "progress": args.progress, "checkpoint": checkpoint}
+    inversion = invert_one(classifier, **settings, **how, seed=seed)
     seconds = time.perf_counter() - start
     said = f"the classifier reads {inversion.accuracy(SAMPLES):.1%}"
     judge = _judge_of(classifier)
@@ -114,7 +139,9 @@ def _judge_of(classifier: nn.Module) -> nn.Module | None:
     return load_judge(data) if f"{data}-judge" in shipped() else None
 
 
-def _write(args: Namespace, classifier: nn.Module, runs: list[Inversion], out) -> list[Path]:
+def _write(
+    args: Namespace, classifier: nn.Module, runs: list[Inversion], out: str | None
+) -> list[Path]:
     """The generators, and one picture of them all."""
     written = []
     if args.save:
@@ -129,47 +156,56 @@ def _write(args: Namespace, classifier: nn.Module, runs: list[Inversion], out) -
     return written
 
 
-def _figure(args: Namespace, classifier: nn.Module, runs: list[Inversion]):
+def _figure(args: Namespace, classifier: nn.Module, runs: list[Inversion]) -> Figure:
     """One generator: classes by images. Several: classes by generators, as in the papers."""
     from .. import plot
 
     K = runs[0].num_classes
-    classes = sorted({round(i * (K - 1) / (plot.ROWS - 1)) for i in range(plot.ROWS)})
-    samples = [
-        run.sample(args.per_class, seed=1, classes=classes if K > plot.ROWS else None)
-        for run in runs
-    ]
-    labels, judge = samples[0][1], _judge_of(classifier)
-    low, high = runs[0].generator.input_range
+    some = sorted({round(i * (K - 1) / (plot.ROWS - 1)) for i in range(plot.ROWS)})
+    classes = some if K > plot.ROWS else None
+    samples = [run.sample(args.per_class, seed=1, classes=classes) for run in runs]
+    images, labels = [x for x, _ in samples], samples[0][1]
+    known = {"judge": _judge_of(classifier), "input_range": runs[0].input_range}
     if len(runs) == 1:
         title = f"{_title(args)}, inverted"
-        return plot.image_grid(samples[0][0], labels, classifier=classifier, judge=judge,
-                               input_range=(low, high), title=title)  # fmt: skip
-    images = [x if judge else (x - low) / (high - low) * 2 - 1 for x, _ in samples]
+        return plot.image_grid(images[0], labels, classifier=classifier, title=title, **known)
     names = getattr(classifier, "classes", None)
-    return plot.generators(images, labels, judge=judge, classes=names)
+    return plot.generators(images, labels, classes=names, **known)
 
 
 def _what_is_kept(checkpoints: dict[int, Path]) -> str:
     if not checkpoints:
         return "nothing is kept, because --save FILE was not given; to start anew:"
-    steps = [f"seed {seed} up to step {read_tensors(path)[1].get('step')}"
-             for seed, path in checkpoints.items() if path.exists()]  # fmt: skip
-    return f"kept: {', '.join(steps) or 'nothing yet'}. To go on:"
+    there = {seed: path for seed, path in checkpoints.items() if path.exists()}
+    steps = {seed: read_tensors(path)[1].get("step") for seed, path in there.items()}
+    said = ", ".join(f"seed {seed} up to step {step}" for seed, step in steps.items())
+    return f"kept: {said or 'nothing yet'}. To go on:"
 
 
 # --- direct, fit, experiment, weights --------------------------------------------------------
 
 
 def direct(args: Namespace) -> int:
-    """Learn the way back from one representation of a network; with `estimate`, only count it."""
+    """Train the inverse of a network from one layer on; with `estimate`, only count its cost.
+
+    Returns:
+        0. Errors: see `cli.direct.direct`.
+    """
     from .direct import direct
 
     return direct(args)
 
 
 def fit(args: Namespace) -> int:
-    """Train a network of the book by its recipe, resuming where a stopped run left off."""
+    """Train a network of the book by its recipe, resuming a run that was stopped.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: there is no such recipe.
+        KeyboardInterrupt: on Ctrl-C; its message says how many epochs are kept.
+    """
     from ..models.recipes import RECIPES, checkpoint_of, fit_shipped
 
     if args.dcgan:
@@ -181,8 +217,9 @@ def fit(args: Namespace) -> int:
     check_target(target, ".safetensors")
     checkpoint = checkpoint_of(name, args.seed, args.epochs)
     with keeping_epochs(checkpoint):
-        record = fit_shipped(name, args.out, seed=args.seed, epochs=args.epochs,
-                             progress=args.progress)  # fmt: skip
+        record = fit_shipped(
+            name, args.out, seed=args.seed, epochs=args.epochs, progress=args.progress
+        )
     print("\n".join(describe(name, record)))
     print(f"written: {target}, {target.with_suffix('.json')}")
     return 0
@@ -195,8 +232,9 @@ def _fit_gan(args: Namespace) -> int:
     target = Path(args.out) / f"{args.name}.safetensors"
     check_target(target, ".safetensors")
     with keeping_epochs(checkpoint_of(args.name, args.seed, args.epochs)):
-        record = fit_shipped_gan(args.name, args.out, seed=args.seed, epochs=args.epochs,
-                                 progress=args.progress)  # fmt: skip
+        record = fit_shipped_gan(
+            args.name, args.out, seed=args.seed, epochs=args.epochs, progress=args.progress
+        )
     for key, value in record["quality"].items():
         print(f"  {key.replace('_', ' ')} {value:.3f}")
     print(f"written: {target}, {target.with_suffix('.json')}")
@@ -204,8 +242,16 @@ def _fit_gan(args: Namespace) -> int:
 
 
 def experiment(args: Namespace) -> int:
-    """Measure the runs of a grid that are not measured yet; prints their summary."""
-    from ..studies import runner as experiments
+    """Run what is not yet measured of a study; print the summary. Without a name, list them.
+
+    Returns:
+        0, or 1 if a run failed.
+
+    Raises:
+        ValueError: the arguments do not fit.
+        KeyboardInterrupt: on Ctrl-C; its message says where the finished runs are.
+    """
+    from ..studies import runner
     from ..studies.registry import EXPERIMENTS
 
     if not args.name:
@@ -220,15 +266,12 @@ def experiment(args: Namespace) -> int:
         if getattr(args, option) < 1:
             raise ValueError(f"--{option} {getattr(args, option)}: at least 1 is needed.")
     path = Path(args.out) / f"{args.name}.csv"
+    names = ("out", "datasets", "seeds", "jobs", "cluster", "together", "fresh", "progress")
     try:
-        table = experiments.run(
-            EXPERIMENTS[args.name], out=args.out, datasets=args.datasets, seeds=args.seeds,
-            jobs=args.jobs, cluster=args.cluster, together=args.together, fresh=args.fresh,
-            progress=args.progress,
-        )  # fmt: skip
+        table = runner.run(EXPERIMENTS[args.name], **{name: getattr(args, name) for name in names})
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"the runs that were done are kept in {path}. To go on:") from stop
-    print(experiments.summary(table).to_string(float_format="{:.3f}".format))
+    print(runner.summary(table).to_string(float_format="{:.3f}".format))
     failed = table[table["error"] != ""]
     for _, row in failed.iterrows():
         print(f"failed: {row['run']}: {row['error']}")
@@ -237,5 +280,9 @@ def experiment(args: Namespace) -> int:
 
 
 def weights(args: Namespace) -> int:
-    """List the networks that ship, or those in a folder."""
+    """List the networks that ship, or those in a folder, and check the hash of each.
+
+    Returns:
+        0, or 1 if one is damaged.
+    """
     return list_weights(args.name, args.folder, full=args.full)

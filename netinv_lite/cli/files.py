@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +15,12 @@ from .._core.serialization import fingerprint, read_tensors
 
 
 def check_target(path: Path, suffix: str) -> None:
-    """Raise, before any work is done, where `path` cannot be written or ends otherwise."""
+    """Raise, before any work is done, if `path` cannot be written or has another suffix.
+
+    Raises:
+        ValueError: another suffix.
+        OSError: it cannot be written.
+    """
     if path.suffix.lower() != suffix:
         raise ValueError(f"{path}: the name of this file must end in {suffix}.")
     try:
@@ -23,12 +30,15 @@ def check_target(path: Path, suffix: str) -> None:
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
     except OSError as error:
-        raise OSError(f"Cannot write {path} ({error}). Choose a folder that you may write "
-                      "to.") from error  # fmt: skip
+        raise OSError(
+            f"Cannot write {path} ({error}). Choose a folder that you may write to."
+        ) from error
 
 
-def checkpoint_beside(save: str, classifier: nn.Module, settings: dict, seed: int) -> Path:
-    """A hidden neighbour of `save`, named after all that decides the result.
+def checkpoint_beside(
+    save: str, classifier: nn.Module, settings: dict[str, Any], seed: int
+) -> Path:
+    """A hidden file beside `save`, named after all that decides the result.
 
     Another network, setting or seed has another name, so only the same run is ever resumed.
     """
@@ -40,8 +50,8 @@ def checkpoint_beside(save: str, classifier: nn.Module, settings: dict, seed: in
 
 
 @contextmanager
-def keeping_epochs(checkpoint: Path):
-    """Where Ctrl-C stops what runs inside: how many epochs are kept, and where."""
+def keeping_epochs(checkpoint: Path) -> Iterator[None]:
+    """On Ctrl-C inside `with`, raise again with the number of epochs that are kept, and where."""
     try:
         yield
     except KeyboardInterrupt as stop:

@@ -16,7 +16,14 @@ EXPECTED = (ValueError, OSError, RuntimeError, ArithmeticError, ImportError, Mem
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 done, 1 damaged weights or failed runs, 2 error, 130 Ctrl-C."""
+    """Run one command; errors are printed as one line.
+
+    Args:
+        argv: the words after `python -m netinv_lite`; by default those of this process.
+
+    Returns:
+        0 done, 1 damaged weights or failed runs, 2 error, 130 Ctrl-C.
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = parse(argv)
@@ -40,9 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
-def _say(kind: str, what) -> None:
+def _say(kind: str, what: object) -> None:
     print(f"{kind}: {_one_line(what)}", file=sys.stderr, flush=True)
 
 
-def _one_line(what) -> str:
+def _one_line(what: object) -> str:
     return " ".join(str(what).split()) or type(what).__name__

@@ -1,15 +1,17 @@
-"""Words of a command line into values, and one line where they do not fit."""
+"""From the words of a command line to values; one line if they do not fit."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """One line instead of the whole usage where an argument is wrong."""
+    """Says in one line what is wrong with an argument, instead of printing the whole usage."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
+        """Raise a ValueError."""
         raise ValueError(f"{message.rstrip('.')}. See: {self.prog} --help")
 
 
@@ -23,12 +25,15 @@ def joined(argv: list[str]) -> list[str]:
 
 
 def image_shape(text: str) -> tuple[int, int, int]:
+    """(C, H, W) of "3x32x32"."""
     if not re.fullmatch(r"\d+[x,×]\d+[x,×]\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not CxHxW, for example 3x32x32")
-    return tuple(int(side) for side in re.split("[x,×]", text))
+    C, H, W = map(int, re.split("[x,×]", text))
+    return C, H, W
 
 
 def pixel_range(text: str) -> tuple[float, float]:
+    """(low, high) of "0,1"."""
     try:
         low, high = map(float, text.split(","))
     except ValueError:
@@ -38,6 +43,7 @@ def pixel_range(text: str) -> tuple[float, float]:
 
 
 def weight_of(text: str) -> tuple[str, float]:
+    """(name, weight) of "margin=1"."""
     name, _, weight = text.partition("=")
     try:
         return name.replace("-", "_"), float(weight)

@@ -109,8 +109,9 @@ def _unit(c_in: int, c_out: int, stride: int = 1) -> BasicBlock:
     """torchvision's residual block, with a 1x1 convolution as its short cut where shapes differ."""
     unit = BasicBlock(c_in, c_out, stride)
     if stride != 1 or c_in != c_out:
-        unit.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False),
-                                        nn.BatchNorm2d(c_out))  # fmt: skip
+        unit.downsample = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+        )
     return unit
 
 
@@ -126,8 +127,11 @@ class ResNet20(nn.Module):
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         c = widths[0]
-        self.stem = nn.Sequential(nn.Conv2d(image_shape[0], c, 3, padding=1, bias=False),
-                                  nn.BatchNorm2d(c), nn.ReLU(inplace=True))  # fmt: skip
+        self.stem = nn.Sequential(
+            nn.Conv2d(image_shape[0], c, 3, padding=1, bias=False),
+            nn.BatchNorm2d(c),
+            nn.ReLU(inplace=True),
+        )
         groups = []
         for i, width in enumerate(widths):
             first = _unit(c, width, 2 if i else 1)
@@ -167,9 +171,7 @@ class VGG(nn.Module):
 class ViT(nn.Module):
     """A small vision transformer: patches of `patch` pixels, `depth` layers, mean of the tokens."""
 
-    def __init__(
-        self, image_shape=(1, 28, 28), num_classes=10, patch=7, dim=64, heads=4, depth=2
-    ):  # fmt: skip
+    def __init__(self, image_shape=(1, 28, 28), num_classes=10, patch=7, dim=64, heads=4, depth=2):
         super().__init__()
         channels, height, width = image_shape
         if height % patch or width % patch:
@@ -201,15 +203,19 @@ class DCGAN(nn.Module):
         super().__init__()
         up = [_up(a, b) for a, b in pairwise(widths)]
         self.generator = nn.Sequential(
-            _up(latent_dim, widths[0], stride=1, padding=0), *up,
+            _up(latent_dim, widths[0], stride=1, padding=0),
+            *up,
             nn.Sequential(nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()),
-        )  # fmt: skip
+        )
         narrow = widths[::-1]
         down = [_down(a, b) for a, b in pairwise(narrow)]
         self.discriminator = nn.Sequential(
-            nn.Conv2d(channels, narrow[0], 4, 2, 1), nn.LeakyReLU(0.2), *down,
-            nn.Conv2d(narrow[-1], 1, 4), nn.Flatten(0),
-        )  # fmt: skip
+            nn.Conv2d(channels, narrow[0], 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            *down,
+            nn.Conv2d(narrow[-1], 1, 4),
+            nn.Flatten(0),
+        )
         self.apply(_begin)
         # To `invert_layers` z is an image of one pixel; of 10,000 numbers one lies outside.
         self.generator.image_shape, self.generator.input_range = (latent_dim, 1, 1), (-4.0, 4.0)

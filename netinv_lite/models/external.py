@@ -17,8 +17,10 @@ from .._core.validation import check_name
 def only_with_model(weights: str | None, model: str | None) -> None:
     """Raise where weights are given for a network that has its own."""
     if weights and not model:
-        raise ValueError("--weights belongs to --model package.module:function, which builds the "
-                         "network that they are for.")  # fmt: skip
+        raise ValueError(
+            "--weights belongs to --model package.module:function, which builds the "
+            "network that they are for."
+        )
 
 
 def own_network(spec: str, weights: str | None) -> nn.Module:
@@ -35,19 +37,24 @@ def own_network(spec: str, weights: str | None) -> nn.Module:
     try:
         build = importlib.import_module(module)
     except Exception as error:  # whatever the user's module raises
-        raise ValueError(f"--model {spec}: importing {module!r} failed "
-                         f"({type(error).__name__}: {error}).") from error  # fmt: skip
+        raise ValueError(
+            f"--model {spec}: importing {module!r} failed ({type(error).__name__}: {error})."
+        ) from error
     for part in function.split("."):
         check_name(part, [n for n in dir(build) if not n.startswith("_")], f"name in {module}")
         build = getattr(build, part)
     try:
         model = build if isinstance(build, nn.Module) else build()
     except Exception as error:
-        raise ValueError(f"--model {spec}: {function}() failed ({type(error).__name__}: {error}). "
-                         "It is called without arguments.") from error  # fmt: skip
+        raise ValueError(
+            f"--model {spec}: {function}() failed ({type(error).__name__}: {error}). "
+            "It is called without arguments."
+        ) from error
     if not isinstance(model, nn.Module):
-        raise ValueError(f"--model {spec}: {function}() returned a {type(model).__name__}, not a "
-                         "torch.nn.Module.")  # fmt: skip
+        raise ValueError(
+            f"--model {spec}: {function}() returned a {type(model).__name__}, not a "
+            "torch.nn.Module."
+        )
     if weights:
         load_strictly(model, weights)
     else:
@@ -67,9 +74,10 @@ def load_strictly(model: nn.Module, path: str) -> None:
         "unexpected": [k for k in tensors if k not in own],
         "of another shape": [
             f"{k} {tuple(tensors[k].shape)} instead of {tuple(own[k].shape)}"
-            for k in own if k in tensors and own[k].shape != tensors[k].shape
+            for k in own
+            if k in tensors and own[k].shape != tensors[k].shape
         ],
-    }  # fmt: skip
+    }
     said = [
         f"{what}: {', '.join(keys[:4])}" + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
         for what, keys in faults.items()
@@ -79,8 +87,10 @@ def load_strictly(model: nn.Module, path: str) -> None:
         raise ValueError(f"{path} does not fit the network; {'; '.join(said)}.")
     bad = [k for k, t in tensors.items() if not torch.isfinite(t.float()).all()]
     if bad:
-        raise ValueError(f"{path} holds NaN or infinity in {', '.join(bad[:4])}: its training "
-                         "diverged, and nothing can be inverted.")  # fmt: skip
+        raise ValueError(
+            f"{path} holds NaN or infinity in {', '.join(bad[:4])}: its training "
+            "diverged, and nothing can be inverted."
+        )
     model.load_state_dict(entries, strict=False)
 
 
@@ -115,9 +125,11 @@ def torchvision_network(name: str, *, trained: bool = True, progress: bool = Tru
         try:
             state = weights.get_state_dict(progress=progress, check_hash=True, weights_only=True)
         except OSError as error:  # URLError is one
-            raise OSError(f"The weights of {name} cannot be fetched from {weights.url} ({error}). "
-                          "Run this where there is a network, or put the file into torch's cache, "
-                          f"{torch.hub.get_dir()}/checkpoints.") from error  # fmt: skip
+            raise OSError(
+                f"The weights of {name} cannot be fetched from {weights.url} ({error}). "
+                "Run this where there is a network, or put the file into torch's cache, "
+                f"{torch.hub.get_dir()}/checkpoints."
+            ) from error
         model.load_state_dict(state)
     side = seen.crop_size[0]
     return Normalised(model, seen.mean, seen.std, (len(seen.mean), side, side)).eval()

@@ -51,9 +51,13 @@ def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None)
 
 
 def fit_shipped_gan(
-    name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
+    name: str,
+    folder: str | Path,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
     progress: bool = True,
-) -> dict:  # fmt: skip
+) -> dict:
     """Train a DCGAN of `RECIPES` into `folder`; returns its JSON record.
 
     An interrupted run resumes from `checkpoint_of(name, seed, epochs)`.
@@ -68,18 +72,29 @@ def fit_shipped_gan(
         torch.manual_seed(seed)
         gan = DCGAN(**arguments)
     start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
-    history = fit_gan(gan, framed(data.x_train), config=config, seed=seed, progress=progress,
-                      checkpoint=checkpoint)  # fmt: skip
+    history = fit_gan(
+        gan,
+        framed(data.x_train),
+        config=config,
+        seed=seed,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     record = {
-        "architecture": "DCGAN", "arguments": arguments, "data": dataset,
+        "architecture": "DCGAN",
+        "arguments": arguments,
+        "data": dataset,
         "classes": list(data.classes),
-        "input_range": [-1.0, 1.0], "seed": seed, "training": asdict(config),
-        "train_images": len(data.x_train), "framed": "28 to 32 pixels, black",
+        "input_range": [-1.0, 1.0],
+        "seed": seed,
+        "training": asdict(config),
+        "train_images": len(data.x_train),
+        "framed": "28 to 32 pixels, black",
         "command": command,
         "seconds_of_last_run": round(time.perf_counter() - start, 1),
         "losses_of_last_epoch": {side: round(rows[-1], 4) for side, rows in history.items()},
         **versions(),
-    }  # fmt: skip
+    }
     save_classifier(gan, file, record)
     record["quality"] = quality(load_file(file, "cpu"), data.x_test, dataset)
     return save_classifier(gan, file, record)
@@ -91,6 +106,8 @@ def quality(gan: DCGAN, real: Tensor, dataset: str) -> dict[str, float]:
     with torch.no_grad():
         made = unframed(gan(gan.latents(len(real), torch.Generator().manual_seed(0))))
     found = metrics.prdc(metrics.features(judge, real), metrics.features(judge, made))
-    sure = {"judge_confidence": metrics.confidence(judge, made),
-            "judge_confidence_real": metrics.confidence(judge, real)}  # fmt: skip
+    sure = {
+        "judge_confidence": metrics.confidence(judge, made),
+        "judge_confidence_real": metrics.confidence(judge, real),
+    }
     return {key: round(value, 4) for key, value in {**found, **sure}.items()}

@@ -28,8 +28,11 @@ def list_weights(name: str | None = None, folder: str | Path | None = None, *, f
         _print_table(entries, folder, full=full)
     damaged = {n: fault for n, (_, fault) in entries.items() if fault}
     for n, fault in damaged.items():
-        print(f"error: {n}: {fault}. Restore it, for example with `git checkout`, or make it "
-              f"again with `python -m netinv_lite fit {n}`.", file=sys.stderr)  # fmt: skip
+        print(
+            f"error: {n}: {fault}. Restore it, for example with `git checkout`, or make it "
+            f"again with `python -m netinv_lite fit {n}`.",
+            file=sys.stderr,
+        )
     return 1 if damaged else 0
 
 
@@ -50,12 +53,18 @@ def _print_table(entries: dict, folder: Path, *, full: bool) -> None:
     for name, (record, fault) in entries.items():
         path, pgd = folder / f"{name}.safetensors", record.get("pgd")
         size = f"{path.stat().st_size / 1024:,.0f} KiB" if path.exists() else "-"
-        rows.append((
-            name, record.get("architecture", "-"), _percent(record.get("test_accuracy")),
-            f"{_percent(pgd['accuracy'])} at {pgd['eps']:g}" if pgd else "-",
-            f"{record.get('test_images', 0):,}", size,
-            record.get("sha256", "-")[: None if full else 12], fault.split(",")[0].split(" ")[0],
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                record.get("architecture", "-"),
+                _percent(record.get("test_accuracy")),
+                f"{_percent(pgd['accuracy'])} at {pgd['eps']:g}" if pgd else "-",
+                f"{record.get('test_images', 0):,}",
+                size,
+                record.get("sha256", "-")[: None if full else 12],
+                fault.split(",")[0].split(" ")[0],
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = zip(row, widths, range(len(row)), strict=True)
@@ -71,14 +80,20 @@ def describe(name: str, record: dict) -> list[str]:
     """The record of a network in words."""
     lines = [f"{name}: {record.get('architecture', 'unknown')}, seed {record.get('seed')}"]
     if "test_accuracy" in record:
-        lines.append(f"  test accuracy {record['test_accuracy']:.2%} on {record['test_images']:,} "
-                     f"images: {record['test_set']}")  # fmt: skip
+        lines.append(
+            f"  test accuracy {record['test_accuracy']:.2%} on {record['test_images']:,} "
+            f"images: {record['test_set']}"
+        )
     if pgd := record.get("pgd"):
-        lines.append(f"  {pgd['accuracy']:.2%} under {pgd['norm']} PGD of radius {pgd['eps']:g}, "
-                     f"{pgd['steps']} steps, on {pgd['test_images']:,} of them")  # fmt: skip
+        lines.append(
+            f"  {pgd['accuracy']:.2%} under {pgd['norm']} PGD of radius {pgd['eps']:g}, "
+            f"{pgd['steps']} steps, on {pgd['test_images']:,} of them"
+        )
     if "train_images" in record:
-        lines.append(f"  trained on {record['train_images']:,} images of {record['data']}, "
-                     f"{record['training']['epochs']} epochs; the last run took "
-                     f"{record['seconds_of_last_run']:g} s")  # fmt: skip
+        lines.append(
+            f"  trained on {record['train_images']:,} images of {record['data']}, "
+            f"{record['training']['epochs']} epochs; the last run took "
+            f"{record['seconds_of_last_run']:g} s"
+        )
     lines += [f"  {key} {record[key]}" for key in ("command", "sha256") if key in record]
     return lines

@@ -31,21 +31,28 @@ RECIPES = {
     "mnist-referee": ("VGG", {}, 2000, FitConfig(5, shift=2, rotate=10, scale=0.1)),
     "fashion_mnist": ("CNN", GREY, 0, FitConfig(14, shift=1, flip=True)),
     "fashion_mnist-robust": ("CNN", GREY, 0, FitConfig(8, flip=True, eps=3.0)),
-    "fashion_mnist-judge": ("ResNet", JUDGE_GREY, 1000,
-                            FitConfig(8, shift=2, scale=0.1, flip=True)),
+    "fashion_mnist-judge": (
+        "ResNet",
+        JUDGE_GREY,
+        1000,
+        FitConfig(8, shift=2, scale=0.1, flip=True),
+    ),
     "fashion_mnist-referee": ("VGG", {}, 2000, FitConfig(6, shift=1, scale=0.1, flip=True)),
     "svhn": ("CNN", COLOUR, 0, FitConfig(30, shift=2, rotate=10, scale=0.1)),
     "svhn-robust": ("CNN", COLOUR, 0, FitConfig(12, shift=2, eps=1.0)),
     "svhn-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
     "svhn-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(16, shift=2, rotate=10, scale=0.15)),
     "cifar10": ("CNN", COLOUR, 0, FitConfig(30, shift=3, flip=True)),
-    "cifar10-robust": ("CNN", {**COLOUR, "dropout": 0.1}, 0,
-                       FitConfig(18, shift=2, flip=True, eps=1.0)),
+    "cifar10-robust": (
+        "CNN",
+        {**COLOUR, "dropout": 0.1},
+        0,
+        FitConfig(18, shift=2, flip=True, eps=1.0),
+    ),
     "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(12, shift=4, flip=True)),
     "cifar10-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(12, shift=3, flip=True)),
-    "cifar10-resnet20": ("ResNet20", {}, 0,
-                         FitConfig(32, shift=4, flip=True, bfloat16=True)),
-}  # fmt: skip
+    "cifar10-resnet20": ("ResNet20", {}, 0, FitConfig(32, shift=4, flip=True, bfloat16=True)),
+}
 TEST_SETS = {
     "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",
     "mnist": "the 10,000 official test images",
@@ -68,9 +75,13 @@ def command_of(name: str, folder: str | Path, **options) -> str:
 
 
 def fit_shipped(
-    name: str, folder: str | Path, *, seed: int | None = None, epochs: int | None = None,
+    name: str,
+    folder: str | Path,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
     progress: bool = True,
-) -> dict:  # fmt: skip
+) -> dict:
     """Train the network `name` by its recipe into `folder`; returns its JSON record.
 
     `seed` and `epochs` replace those of the recipe. An interrupted run resumes from
@@ -88,8 +99,7 @@ def fit_shipped(
         torch.manual_seed(seed)
         model = ARCHITECTURES[architecture](**arguments).to(memory_format=torch.channels_last)
     start = time.perf_counter()
-    history = fit(model, data, config=config, seed=seed, progress=progress,
-                  checkpoint=checkpoint)  # fmt: skip
+    history = fit(model, data, config=config, seed=seed, progress=progress, checkpoint=checkpoint)
     record = {
         "architecture": architecture,
         "arguments": arguments,
@@ -117,6 +127,11 @@ def _measured(model, data, record: dict, path: Path) -> dict:
     eps = record["training"]["eps"]
     if eps:
         x, y = data.x_test[:2000], data.y_test[:2000]
-        record["pgd"] = {"norm": "L2", "eps": eps, "steps": 20, "test_images": len(x),
-                         "accuracy": round(accuracy(loaded, x, y, eps=eps), 4)}  # fmt: skip
+        record["pgd"] = {
+            "norm": "L2",
+            "eps": eps,
+            "steps": 20,
+            "test_images": len(x),
+            "accuracy": round(accuracy(loaded, x, y, eps=eps), 4),
+        }
     return save_classifier(model, path, record)

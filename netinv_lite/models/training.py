@@ -102,9 +102,14 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: i
 
 
 def fit(
-    model: nn.Module, data: ImageData, *, config: FitConfig | None = None, seed: int = 0,
-    checkpoint: str | Path | None = None, progress: bool = True,
-) -> dict[str, list[float]]:  # fmt: skip
+    model: nn.Module,
+    data: ImageData,
+    *,
+    config: FitConfig | None = None,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, list[float]]:
     """Train `model` itself, in place, on `data`; returns the history {loss, accuracy} per epoch.
 
     No copy is made: the model's weights change, it comes back in eval mode, and gets an attribute
@@ -146,9 +151,11 @@ def _check(model: nn.Module, data: ImageData) -> None:
     check_images(x, x.shape[1:], data.input_range)
     takes = getattr(model, "input_range", data.input_range)
     if tuple(map(float, takes)) != data.input_range:
-        raise ValueError(f"The model takes images in {tuple(takes)}, its attribute input_range; "
-                         f"the data lie in {data.input_range}. Rescale them, or set "
-                         f"model.input_range = {data.input_range}.")  # fmt: skip
+        raise ValueError(
+            f"The model takes images in {tuple(takes)}, its attribute input_range; "
+            f"the data lie in {data.input_range}. Rescale them, or set "
+            f"model.input_range = {data.input_range}."
+        )
     check_trainable(model)
     check_labels(y, len(x), probe_logits(model, x.shape[1:], data.input_range).shape[1])
 
@@ -158,16 +165,20 @@ def check_trainable(model: nn.Module) -> None:
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("Every parameter is frozen: call model.requires_grad_(True) first.")
     if any(p.is_inference() for p in model.parameters()):
-        raise ValueError("The model was made in torch.inference_mode(), where weights cannot be "
-                         "trained: make it outside, or copy.deepcopy(model) there.")  # fmt: skip
+        raise ValueError(
+            "The model was made in torch.inference_mode(), where weights cannot be "
+            "trained: make it outside, or copy.deepcopy(model) there."
+        )
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
     """One step down the gradient of a loss, which must carry one to the model's weights."""
     if not loss.requires_grad:
-        raise ValueError(f"The logits of this {type(model).__name__} carry no gradient to its "
-                         "weights. Leave no_grad, detach, argmax and NumPy out of its forward "
-                         "pass.")  # fmt: skip
+        raise ValueError(
+            f"The logits of this {type(model).__name__} carry no gradient to its "
+            "weights. Leave no_grad, detach, argmax and NumPy out of its forward "
+            "pass."
+        )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
@@ -189,8 +200,9 @@ class _Run:
         )
         identity = {"config": asdict(config), "seed": seed}
         identity |= known_by(data) if checkpoint else {}
-        self.checkpoint = Checkpoint(checkpoint, identity, {"model": model},
-                                     {"momentum": self.optimiser})  # fmt: skip
+        self.checkpoint = Checkpoint(
+            checkpoint, identity, {"model": model}, {"momentum": self.optimiser}
+        )
         self.epoch, self.history = 0, {"loss": [], "accuracy": []}
         # A last batch of one image is left out: batch normalisation needs two.
         self.images = len(data.x_train) - (len(data.x_train) % config.batch_size == 1)
@@ -200,8 +212,13 @@ class _Run:
     def train(self, progress: bool) -> dict[str, list[float]]:
         steps = math.ceil(self.images / self.config.batch_size)
         total = steps * self.config.epochs
-        bar = tqdm(total=total, initial=self.epoch * steps, disable=not progress, unit="batch",
-                   mininterval=0.5)  # fmt: skip
+        bar = tqdm(
+            total=total,
+            initial=self.epoch * steps,
+            disable=not progress,
+            unit="batch",
+            mininterval=0.5,
+        )
         try:
             with bar:
                 while self.epoch < self.config.epochs:
@@ -211,9 +228,12 @@ class _Run:
                     self.epoch += 1
                     self.checkpoint.save(epoch=self.epoch, history=self.history)
         except KeyboardInterrupt as stop:
-            raise Interrupted(self.model, f"Stopped after {self.epoch} of {self.config.epochs} "
-                              f"epochs{self.checkpoint.kept}; the model keeps what it has "
-                              "learned.") from stop  # fmt: skip
+            raise Interrupted(
+                self.model,
+                f"Stopped after {self.epoch} of {self.config.epochs} "
+                f"epochs{self.checkpoint.kept}; the model keeps what it has "
+                "learned.",
+            ) from stop
         return self.history
 
     def _epoch(self, total: int, steps: int, bar) -> tuple[float, float]:
@@ -247,8 +267,14 @@ class _Run:
         if not config.eps:
             return x
         self.model.eval()
-        x = pgd(self.model, x, y, eps=config.eps, steps=config.attack_steps,
-                input_range=self.data.input_range)  # fmt: skip
+        x = pgd(
+            self.model,
+            x,
+            y,
+            eps=config.eps,
+            steps=config.attack_steps,
+            input_range=self.data.input_range,
+        )
         self.model.train()
         return x
 

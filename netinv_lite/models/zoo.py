@@ -86,8 +86,10 @@ def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
     path = located(path)
     lacking = [key for key in DESCRIBED if key not in record]
     if path.suffix != ".safetensors" or lacking:
-        raise ValueError(f"{path} must end in .safetensors, and the record name "
-                         f"{', '.join(DESCRIBED)}; lacking: {lacking or 'none'}.")  # fmt: skip
+        raise ValueError(
+            f"{path} must end in .safetensors, and the record name "
+            f"{', '.join(DESCRIBED)}; lacking: {lacking or 'none'}."
+        )
     write_tensors(path, {k: _halved(v) for k, v in unwrapped(model).state_dict().items()})
     record = {**record, "dtype": "float16", "sha256": sha256(path)}
     write_json(path.with_suffix(".json"), record)
@@ -116,8 +118,10 @@ def load_file(path: str | Path, device) -> nn.Module:
     """The frozen network at `path`, as its record describes it; errors as in `load_classifier`."""
     path = located(path)
     if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
-                         "convert it with safetensors.torch.save_file.")  # fmt: skip
+        raise ValueError(
+            f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
+            "convert it with safetensors.torch.save_file."
+        )
     if not path.is_file() or not path.with_suffix(".json").is_file():
         raise FileNotFoundError(f"{path} and the .json beside it are needed, both; one is absent.")
     try:
@@ -133,10 +137,16 @@ def load_file(path: str | Path, device) -> nn.Module:
     try:
         model = build(record)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"The .json beside {path} describes no network "
-                         f"({type(error).__name__}: {error}): restore it.") from error  # fmt: skip
+        raise ValueError(
+            f"The .json beside {path} describes no network "
+            f"({type(error).__name__}: {error}): restore it."
+        ) from error
     tensors, _ = read_tensors(path)
     check_fits(model, tensors, path, "restore its .json, which describes another")
-    model.load_state_dict({k: v.float() if isinstance(v, torch.Tensor) and v.is_floating_point()
-                           else v for k, v in tensors.items()})  # fmt: skip
+    model.load_state_dict(
+        {
+            k: v.float() if isinstance(v, torch.Tensor) and v.is_floating_point() else v
+            for k, v in tensors.items()
+        }
+    )
     return model.eval().requires_grad_(False).to(pick_device(device))
