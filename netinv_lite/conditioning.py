@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -16,12 +16,21 @@ from ._core.validation import check_name, check_positive
 
 @dataclass(frozen=True)
 class Condition:
-    """What a batch of images is asked to be.
+    """The targets of a batch of images.
 
     Args:
-        v: (B,K), the vector, rows on the simplex, the P of the KL divergence.
-        y: (B,K), what cross-entropy and margin ask for: the one-hot of k, or v where the caller
-            set it.
+        v: (B,K), the conditioning vectors, rows on the simplex: the P of the KL divergence.
+        y: (B,K), the target of cross-entropy and margin: the one-hot of the target class k, or v
+            itself for soft targets.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> condition = nil.Vector(10).of(torch.tensor([3, 8]))
+        >>> condition
+        Condition(2 images of K=10 classes, asked for 3, 8)
+        >>> condition.v.shape, condition.k
+        (torch.Size([2, 10]), tensor([3, 8]))
     """
 
     v: Tensor
@@ -29,15 +38,22 @@ class Condition:
 
     @property
     def k(self) -> Tensor:
-        """The class, argmax y (B,)."""
+        """The target classes, argmax y (B,)."""
         return self.y.argmax(1)
 
-    def to(self, *where) -> Condition:
-        """The same on another device, or of another type; as `Tensor.to`."""
+    def to(self, *where: Any) -> Condition:
+        """The same on another device or of another type; arguments as in `Tensor.to`."""
         return Condition(self.v.to(*where), self.y.to(*where))
 
     def met_by(self, logits: Tensor) -> Tensor:
-        """Whether the class read from logits (B,K) is the one asked for, ties included; (B,)."""
+        """Which predictions are the target class, ties of y included.
+
+        Args:
+            logits: (B,K), of the classifier.
+
+        Returns:
+            bool (B,).
+        """
         read = self.y.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return read >= self.y.amax(1) - 1e-6
 
@@ -48,10 +64,24 @@ class Condition:
 
 
 def one_hot(k: Tensor, num_classes: int) -> Tensor:
-    """k (B,) -> rows (B,K) of torch's default type, 1 at k, else 0.
+    """Rows that are 1 at the class and 0 elsewhere.
+
+    Args:
+        k: (B,) classes.
+        num_classes: K.
+
+    Returns:
+        (B,K), of torch's default type.
 
     Raises:
-        ValueError: a k outside 0..K-1.
+        ValueError: a class outside 0..K−1.
+
+    Example:
+        >>> import torch
+        >>> from netinv_lite.conditioning import one_hot
+        >>> one_hot(torch.tensor([2, 0]), 3)
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
     """
     if k.numel() and not 0 <= int(k.min()) <= int(k.max()) < num_classes:
         low, high = int(k.min()), int(k.max())
@@ -61,7 +91,21 @@ def one_hot(k: Tensor, num_classes: int) -> Tensor:
 
 @renamed(random="generator")
 def balanced_classes(n: int, num_classes: int, *, generator: Generator | None = None) -> Tensor:
-    """n classes in random order, each as often as the others (to within one); (n,) int64."""
+    """n classes in random order, each as often as the others, to within one.
+
+    Args:
+        n: how many.
+        num_classes: K.
+        generator: the random numbers; by default torch's own.
+
+    Returns:
+        (n,) int64.
+
+    Example:
+        >>> from netinv_lite.conditioning import balanced_classes
+        >>> balanced_classes(6, 3).bincount()
+        tensor([2, 2, 2])
+    """
     start = torch.randint(num_classes, (1,), generator=generator)
     return (torch.randperm(n, generator=generator) + start) % num_classes
 
@@ -72,19 +116,26 @@ def simplex_vectors(
 ) -> Tensor:
     """v = softmax(s·N(0, I_K)) given that argmax v = k.
 
-    The law of v is the same for every order of the classes, so the largest entry may change
-    places with entry k.
+    The distribution of v is the same for every order of the classes, so the largest entry may be
+    swapped with entry k.
 
     Args:
         k: (B,) classes.
         num_classes: K.
         scale: s; the larger, the nearer is v to the one-hot of k.
-        generator: what draws them.
+        generator: the random numbers; by default torch's own.
 
     Returns:
-        v (B,K).
+        v (B,K), rows on the simplex.
 
     Source: Suhail & Sethi, section 2.
+
+    Example:
+        >>> import torch
+        >>> from netinv_lite.conditioning import simplex_vectors
+        >>> v = simplex_vectors(torch.tensor([2, 0]), 3, scale=10)
+        >>> v.shape, v.argmax(1)
+        (torch.Size([2, 3]), tensor([2, 0]))
     """
     n = torch.randn(len(k), num_classes, generator=generator).to(k.device)
     rows, top = torch.arange(len(k), device=k.device), n.argmax(1)
@@ -99,12 +150,20 @@ def hot_matrix(r: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
 
     Args:
         r: (B,K), the one-hot of k, or any rows in [0, 1].
-        grid: (g,h), by default K×K; r is stretched to it, so the cost is O(g·h), whatever K.
+        grid: (g,h), by default K×K; r is stretched to it, so the cost is O(g·h) for any K.
 
     Returns:
         M (B,1,g,h).
 
     Source: Suhail & Sethi, section 2.
+
+    Example:
+        >>> import torch
+        >>> from netinv_lite.conditioning import hot_matrix
+        >>> hot_matrix(torch.tensor([[0.0, 1.0, 0.0]]))[0, 0]
+        tensor([[0., 1., 0.],
+                [1., 1., 1.],
+                [0., 1., 0.]])
     """
     g, h = grid or (r.shape[1], r.shape[1])
     rows, columns = _stretch(r, g), _stretch(r, h)
@@ -118,7 +177,14 @@ def _stretch(r: Tensor, size: int) -> Tensor:
 
 
 def check_simplex(v: Tensor, num_classes: int) -> Tensor:
-    """`v` (B,K), in single precision or better, if its rows are non-negative and sum to 1.
+    """Rows on the simplex: non-negative, with sum 1.
+
+    Args:
+        v: (B,K), a tensor or what `torch.as_tensor` takes.
+        num_classes: K.
+
+    Returns:
+        v (B,K), in single precision or better.
 
     Raises:
         ValueError: another shape, or a row off the simplex.
@@ -139,7 +205,19 @@ def check_simplex(v: Tensor, num_classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Label:
-    """The class enters as an embedding of k; P is its one-hot, so the KL is a cross-entropy."""
+    """Label conditioning: the class enters as an embedding of k.
+
+    v is the one-hot of k, so the KL divergence is a cross-entropy.
+
+    Args:
+        num_classes: K.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.Label(3).of(torch.tensor([2])).v
+        tensor([[0., 0., 1.]])
+    """
 
     num_classes: int
     name: ClassVar[str] = "label"
@@ -148,37 +226,84 @@ class Label:
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
-        """A condition for each class of k (B,)."""
+        """Targets for given classes.
+
+        Args:
+            k: (B,) classes.
+            generator: the random numbers for v; by default torch's own.
+
+        Returns:
+            A condition of B images.
+
+        Raises:
+            ValueError: a class outside 0..K−1.
+        """
         y = one_hot(k, self.num_classes)
         return Condition(y, y)
 
     @renamed(random="generator")
     def draw(self, n: int, *, generator: Generator | None = None) -> Condition:
-        """n conditions, the classes equally often."""
-        return self.of(
-            balanced_classes(n, self.num_classes, generator=generator), generator=generator
-        )
+        """Targets for n images, all classes equally often, to within one.
+
+        Args:
+            n: how many.
+            generator: the random numbers; by default torch's own.
+
+        Returns:
+            A condition of n images.
+        """
+        k = balanced_classes(n, self.num_classes, generator=generator)
+        return self.of(k, generator=generator)
 
 
 @dataclass(frozen=True)
 class Vector(Label):
-    """v = softmax(s·N(0, I_K)) enters at the input; k = argmax v."""
+    """Vector conditioning: v = softmax(s·N(0, I_K)) enters at the input; k = argmax v.
+
+    Args:
+        num_classes: K.
+        scale: s; the larger, the nearer is v to a one-hot.
+
+    Raises:
+        ValueError: `scale` is not positive.
+
+    Source: Suhail & Sethi, section 2.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> condition = nil.Vector(10, scale=2.0).of(torch.tensor([3, 3]))
+        >>> condition.v.argmax(1), bool(condition.v.max() < 1)
+        (tensor([3, 3]), True)
+    """
 
     scale: float = 10.0
     name: ClassVar[str] = "vector"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(self, "scale")
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
+        """Targets for given classes k (B,), with vectors that are drawn; see `Label.of`."""
         y = one_hot(k, self.num_classes)
         return Condition(simplex_vectors(k, self.num_classes, self.scale, generator=generator), y)
 
 
 @dataclass(frozen=True)
 class Matrix(Label):
-    """The class enters only as the hot matrix M, in mid-network."""
+    """Matrix conditioning: the class enters only as the hot matrix M, in mid-network.
+
+    Args:
+        num_classes: K.
+
+    Source: Suhail & Sethi, section 2.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.Matrix(10).draw(40).k.bincount()
+        tensor([4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+    """
 
     name: ClassVar[str] = "matrix"
     vector: ClassVar[bool] = False
@@ -187,7 +312,22 @@ class Matrix(Label):
 
 @dataclass(frozen=True)
 class VectorMatrix(Vector):
-    """v at the input and M at the grid: the papers' choice."""
+    """Vector-matrix conditioning: v at the input and M at the grid. The papers' choice.
+
+    Args:
+        num_classes: K.
+        scale: s; the larger, the nearer is v to a one-hot.
+
+    Raises:
+        ValueError: `scale` is not positive.
+
+    Source: Suhail & Sethi, section 2.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.VectorMatrix(10, scale=5.0).draw(20)
+        Condition(20 images of K=10 classes, asked for 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    """
 
     name: ClassVar[str] = "vector-matrix"
     matrix: ClassVar[bool] = True
@@ -195,16 +335,24 @@ class VectorMatrix(Vector):
 
 @dataclass(frozen=True)
 class SoftTargets(Label):
-    """The caller's own rows of the simplex, for example half a 3 and half an 8.
+    """Targets of your own: rows on the simplex, for example half a 3 and half an 8.
 
     A batch holds each row equally often, and v = y = the row.
 
     Args:
         num_classes: K.
-        targets: (T,K), rows that are not negative and sum to 1.
+        targets: (T,K), rows that are non-negative and sum to 1.
 
     Raises:
         ValueError: another shape, or a row off the simplex.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> v = torch.zeros(1, 10)
+        >>> v[0, [3, 8]] = 0.5
+        >>> nil.SoftTargets(10, v)
+        SoftTargets(1 targets, K=10: 0.5 of 3 and 0.5 of 8)
     """
 
     num_classes: int
@@ -212,43 +360,69 @@ class SoftTargets(Label):
     name: ClassVar[str] = "soft-targets"
     matrix: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "targets", check_simplex(self.targets, self.num_classes))
 
     def __repr__(self) -> str:
         n, K = self.targets.shape
-        rows = [
-            " and ".join(
-                f"{row[k]:.2g} of {k}" for k in row.argsort(descending=True)[:3] if row[k] >= 0.005
-            )
-            for row in self.targets[:4]
-        ]
+        rows = [_mixture(row) for row in self.targets[:4]]
         return f"SoftTargets({n} targets, K={K}: {'; '.join(rows + ['…'] * (n > 4))})"
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
-        """Conditions for the rows number k (B,) of `targets`."""
+        """Targets for the rows of `targets` with numbers k (B,)."""
         one_hot(k, len(self.targets))
         v = self.targets.to(k.device)[k]
         return Condition(v, v)
 
     @renamed(random="generator")
     def draw(self, n: int, *, generator: Generator | None = None) -> Condition:
+        """Targets for n images, all rows equally often, to within one; see `Label.draw`."""
         return self.of(balanced_classes(n, len(self.targets), generator=generator))
 
 
-SCHEMES = {cls.name: cls for cls in (Label, Vector, Matrix, VectorMatrix)}
+def _mixture(row: Tensor) -> str:
+    """The three largest entries of a row (K,) in words."""
+    largest = [k for k in row.argsort(descending=True)[:3] if row[k] >= 0.005]
+    return " and ".join(f"{row[k]:.2g} of {k}" for k in largest)
+
+
+SCHEMES: dict[str, type[Label]] = {c.name: c for c in (Label, Vector, Matrix, VectorMatrix)}
 
 
 def scheme(name: str, num_classes: int, scale: float) -> Label:
-    """The conditioning called `name`, for K classes."""
+    """The conditioning of that name.
+
+    Args:
+        name: a key of `SCHEMES`.
+        num_classes: K.
+        scale: s, if the scheme has it.
+
+    Returns:
+        The conditioning.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     check_name(name, SCHEMES, "conditioning")
     cls = SCHEMES[name]
     return cls(num_classes, scale=scale) if issubclass(cls, Vector) else cls(num_classes)
 
 
 def resolve(given: str | Label, K: int, scale: float) -> Label:
-    """The conditioning that `given`, a name or an object, means for a classifier of K logits."""
+    """The conditioning that `given` means for a classifier of K logits.
+
+    Args:
+        given: a name or an object.
+        K: the number of logits.
+        scale: s, if a name is given.
+
+    Returns:
+        The conditioning.
+
+    Raises:
+        ValueError: an unknown name, no conditioning, or one for another number of classes.
+    """
     if K < 2:
         raise ValueError(ONE_LOGIT)
     conditioning = scheme(given, K, scale) if isinstance(given, str) else given

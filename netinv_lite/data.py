@@ -16,67 +16,49 @@ from torch.nn import functional as F
 
 from ._core.arrays import as_images, check_labels
 from ._core.serialization import located
-from ._core.validation import (  # noqa: F401
-    check_count,
-    check_finite,
-    check_name,
-    check_positive,
-    check_whole,
-    range_of,
-)
+from ._core.validation import check_name, range_of
 
 DIGITS = tuple("0123456789")
+CLOTHES = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
+THINGS = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
 CLASSES = {
     "digits": DIGITS,
     "mnist": DIGITS,
-    "fashion_mnist": (
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    "fashion_mnist": tuple(CLOTHES.split(", ")),
     "svhn": DIGITS,
-    "cifar10": (
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
-    ),
+    "cifar10": tuple(THINGS.split(", ")),
 }
 CACHE = Path("~", ".cache", "netinv_lite")  # looked for when it is needed: there may be no home
 CIFAR10_BINARY = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+Arrays = list[np.ndarray]  # x_train, y_train, x_test, y_test: uint8 (N,H,W) or (N,H,W,C), and (N,)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """Images and their labels, to train on and to test with.
+    """Images and their labels, to train and to test with.
 
-    Images x (N,C,H,W) become float32 and labels y (N,) int64, both on the CPU, whatever numbers
-    they are given as: tensors, arrays, lists; labels may be a column (N,1) and whole floats.
+    Tensors, arrays and lists are accepted; images become float32 and labels int64, both on the
+    CPU. Labels may also be a column (N,1) or whole floats.
 
     Args:
-        x_train, x_test: images, with pixels in `input_range`.
-        y_train, y_test: the class of each image, counted from 0.
-        name: what the set is called, in checkpoints and records.
-        classes: the names of the classes; left out, they are the numbers that the labels reach to.
-        input_range: (low, high), of the pixels; left out, it is (0, 1) where all training images
-            lie in that, and (-1, 1) where some are negative and all lie in that.
+        x_train, x_test: images (N,C,H,W), with pixels in `input_range`.
+        y_train, y_test: the class (N,) of each image, counted from 0.
+        name: the name of the set in checkpoints and records.
+        classes: the names of the classes; by default the numbers up to the largest label.
+        input_range: (low, high) of the pixels; by default (0, 1) if all training images lie in it,
+            and (-1, 1) if some pixels are negative and all lie in it.
 
     Raises:
-        ValueError: with one sentence that says which of this does not hold, and what to do.
+        ValueError: images, labels, names or range do not fit; the message says which, and what to
+            do.
+
+    Example:
+        >>> import numpy as np
+        >>> import netinv_lite as nil
+        >>> x, y = np.random.rand(20, 1, 8, 8), np.arange(20) % 2
+        >>> nil.ImageData(x[:16], y[:16], x[16:], y[16:], "noise", ("even", "odd"))
+        ImageData('noise': 16 training and 4 test images of shape (1, 8, 8) from 0 to 1, 2 classes)
     """
 
     x_train: Tensor
@@ -87,14 +69,14 @@ class ImageData:
     classes: tuple[str, ...] = ()
     input_range: tuple[float, float] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_ = functools.partial(object.__setattr__, self)
         try:
             set_("classes", tuple(map(str, self.classes)))
         except TypeError as error:
             raise ValueError(
-                f"classes={self.classes!r}: the names of the classes are needed, such "
-                "as ('cat', 'dog')."
+                f"classes={self.classes!r}: the names of the classes are needed, such as "
+                "('cat', 'dog')."
             ) from error
         K = len(self.classes) or None
         for part in ("train", "test"):
@@ -111,7 +93,9 @@ class ImageData:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return tuple(self.x_train.shape[1:])
+        """(C, H, W)."""
+        C, H, W = self.x_train.shape[1:]
+        return C, H, W
 
     def __repr__(self) -> str:
         low, high = self.input_range
@@ -127,14 +111,18 @@ def _numbered(*labels: Tensor) -> tuple[str, ...]:
     y = torch.cat(labels)
     if len(y) and y.min() > 0:
         raise ValueError(
-            f"The labels reach from {y.min()} to {y.max()}; classes are numbered from "
-            f"0. Take labels - {y.min()}, or name all `classes`."
+            f"The labels reach from {y.min()} to {y.max()}; classes are numbered from 0. Take "
+            f"labels - {y.min()}, or name all `classes`."
         )
     return tuple(map(str, range(int(y.max()) + 1 if len(y) else 0)))
 
 
-def check_data(data) -> ImageData:
-    """`data` if it is an `ImageData`; a ValueError says how one is made of something else."""
+def check_data(data: object) -> ImageData:
+    """`data` if it is an `ImageData`.
+
+    Raises:
+        ValueError: it is something else; the message says how to make one of it.
+    """
     if isinstance(data, ImageData):
         return data
     raise ValueError(
@@ -144,16 +132,30 @@ def check_data(data) -> ImageData:
 
 
 def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
-    """The image set `name`, with pixels scaled linearly from [0, 255] to [-1, 1].
+    """An image set by name, with pixels scaled linearly from [0, 255] to [-1, 1].
 
-    `digits` (scikit-learn's 1,797 handwritten digits, resized to 28x28; 450 of them are the
-    test set) is always there. `mnist`, `fashion_mnist`, `svhn` and `cifar10` are looked up in
-    the folder named by NETINV_DATA, then in ~/.cache/netinv_lite, as `<name>.npz` (arrays
-    x_train, y_train, x_test, y_test) or in torchvision's layout (CIFAR-10: the binary version,
-    because the Python version is a pickle), and last downloaded to the cache.
+    "digits" (scikit-learn's 1,797 handwritten digits, resized to 28x28; 450 of them are the test
+    set) is always available. The others are looked up in the folder named by NETINV_DATA, then in
+    ~/.cache/netinv_lite, as `<name>.npz` (arrays x_train, y_train, x_test, y_test) or in
+    torchvision's layout (CIFAR-10: the binary version, because the Python version is a pickle), and
+    are otherwise downloaded to the cache.
 
-    Raises ValueError for an unknown name or a damaged file, FileNotFoundError where the set
-    cannot be had or NETINV_DATA names no folder.
+    Args:
+        name: "digits", "mnist", "fashion_mnist", "svhn" or "cifar10".
+        download: whether a set that is not found may be downloaded.
+
+    Returns:
+        The set, on the CPU.
+
+    Raises:
+        ValueError: an unknown name, or a damaged file.
+        FileNotFoundError: the set is not available, or NETINV_DATA names no folder.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> data = nil.load_data("digits")
+        >>> data.x_train.shape, data.y_test.shape, data.input_range
+        (torch.Size([1347, 1, 28, 28]), torch.Size([450]), (-1.0, 1.0))
     """
     check_name(name, CLASSES, "data set")
     if name == "digits":
@@ -162,13 +164,13 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     for folder in filter(None, [_named_folder(), cache]):
         arrays = _read_folder(folder, name)
         if arrays is not None:
-            return _scaled(name, *arrays)
+            return _scaled(name, arrays)
     reason = "download=False"
     if download:
         try:
             if cache is None:
                 raise OSError("there is no home folder to keep it in")
-            return _scaled(name, *_torchvision(cache, name, download=True))
+            return _scaled(name, _torchvision(cache, name, download=True))
         except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({error})"
     raise FileNotFoundError(
@@ -180,7 +182,7 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
 
 
 def _cache() -> Path | None:
-    """The cache; None where there is no home folder, as for an unknown user in a container."""
+    """The cache; None if there is no home folder, as for an unknown user in a container."""
     try:
         return located(CACHE)
     except ValueError:
@@ -188,15 +190,15 @@ def _cache() -> Path | None:
 
 
 def _named_folder() -> Path | None:
-    """The folder that NETINV_DATA names; None where it is not set."""
+    """The folder that NETINV_DATA names; None if it is not set."""
     said = os.environ.get("NETINV_DATA")
     if not said:
         return None
     folder = located(said)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"NETINV_DATA={said!r} names no folder: correct it, or unset it to "
-            f"have data sets looked for in {CACHE}."
+            f"NETINV_DATA={said!r} names no folder: correct it, or unset it to have data sets "
+            f"looked for in {CACHE}."
         )
     return folder
 
@@ -212,7 +214,8 @@ def _digits() -> ImageData:
     return ImageData(x[train], y[train], x[test], y[test], "digits", DIGITS, (-1.0, 1.0))
 
 
-def _read_folder(folder: Path, name: str):
+def _read_folder(folder: Path, name: str) -> Arrays | None:
+    """The arrays of a set from a folder; None if they are not there."""
     file = folder / f"{name}.npz"
     try:
         if not file.is_file():
@@ -230,8 +233,8 @@ def _read_folder(folder: Path, name: str):
         ) from error
 
 
-def _checked(arrays, name: str):
-    checked = []
+def _checked(arrays: Arrays, name: str) -> Arrays:
+    checked: Arrays = []
     for x, y in (arrays[:2], arrays[2:]):
         if x.ndim not in (3, 4) or x.dtype != np.uint8 or not len(x):
             raise ValueError(f"x {x.dtype}{x.shape} should be uint8 (N,H,W) or (N,H,W,C)")
@@ -239,7 +242,7 @@ def _checked(arrays, name: str):
     return checked
 
 
-def _torchvision(folder: Path, name: str, *, download: bool):
+def _torchvision(folder: Path, name: str, *, download: bool) -> Arrays:
     from torchvision import datasets
 
     if name == "cifar10":
@@ -252,7 +255,7 @@ def _torchvision(folder: Path, name: str, *, download: bool):
     return [part for s in sets for part in (s.data.transpose(0, 2, 3, 1), s.labels)]
 
 
-def _cifar10_binary(folder: Path, *, download: bool):
+def _cifar10_binary(folder: Path, *, download: bool) -> Arrays:
     from torchvision.datasets.utils import check_integrity, download_url
 
     archive = folder / "cifar-10-binary.tar.gz"
@@ -267,19 +270,18 @@ def _cifar10_binary(folder: Path, *, download: bool):
                 raw = np.frombuffer(tar.extractfile(member).read(), dtype=np.uint8)
                 rows[Path(member.name).stem] = raw.reshape(-1, 3073)
     train = np.concatenate([rows[f"data_batch_{i}"] for i in range(1, 6)])
-    pairs = []
+    pairs: Arrays = []
     for part in (train, rows["test_batch"]):
         pixels = part[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         pairs += [pixels, part[:, 0].astype(np.int64)]
     return pairs
 
 
-def _scaled(name: str, x_train, y_train, x_test, y_test) -> ImageData:
-    def images(x) -> Tensor:
-        x = torch.as_tensor(np.ascontiguousarray(x))
+def _scaled(name: str, arrays: Arrays) -> ImageData:
+    def images(pixels: np.ndarray) -> Tensor:
+        x = torch.as_tensor(np.ascontiguousarray(pixels))
         x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)  # (N, C, H, W)
         return x.contiguous().float().div_(127.5).sub_(1)
 
-    return ImageData(
-        images(x_train), y_train, images(x_test), y_test, name, CLASSES[name], (-1.0, 1.0)
-    )
+    x, y, x_test, y_test = arrays
+    return ImageData(images(x), y, images(x_test), y_test, name, CLASSES[name], (-1.0, 1.0))

@@ -1,26 +1,38 @@
-"""Exercises: run a test on a reader's function and answer in one line."""
+"""Exercises: run a test on a reader's function and print the outcome in one line."""
 
 from __future__ import annotations
 
 import functools
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 
 def attempt(test: Callable, function: Callable) -> None:
     """Print `Solved: <what the test shows>` or `Not yet: <what to look at>`; never a traceback.
 
-    KeyboardInterrupt is let through, so that an endless attempt can be stopped.
+    KeyboardInterrupt passes, so that an endless attempt can be stopped.
 
     Args:
-        test: takes the function of the reader and asserts what it must do; the first line of its
+        test: takes the reader's function and asserts what it must do; the first line of its
             docstring says what a passed test shows, the messages of its asserts what is missing.
         function: the reader's.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> def test_square(square):
+        ...     "square(x) is x times x"
+        ...     assert square(3) == 9, "square(3) should be 9"
+        >>> nil.attempt(test_square, lambda x: 2 * x)
+        Not yet: square(3) should be 9
+        >>> nil.attempt(test_square, lambda x: x * x)
+        Solved: square(x) is x times x
     """
-    name, results = getattr(function, "__name__", repr(function)), []
+    name: str = getattr(function, "__name__", repr(function))
+    results: list[object] = []
 
     @functools.wraps(function)
-    def watched(*args, **kwargs):
+    def watched(*args: Any, **kwargs: Any) -> Any:
         results.append(function(*args, **kwargs))
         return results[-1]
 
@@ -42,11 +54,8 @@ def attempt(test: Callable, function: Callable) -> None:
 
 def _where(error: Exception, name: str) -> str:
     """The line of the reader's own function in which the error arose, if it arose there."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__, None)
-        if frame.name == name
-    ]
+    frames = traceback.extract_tb(error.__traceback__, None)
+    lines = [frame.lineno for frame in frames if frame.name == name]
     return f" in line {lines[-1]} of {name}" if lines else ""
 
 
