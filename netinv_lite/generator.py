@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,35 +17,46 @@ SHADE = 2  # the field that dims a channel has SHADE x SHADE free numbers
 
 
 class ConditionedGenerator(nn.Module):
-    """z (B,Z) and a `Condition` -> x (B,C,H,W) in `input_range`.
+    """The generator that is trained: latents z (B,Z) and a `Condition` -> images x (B,C,H,W).
 
-    A linear map of z and an embedding of v fills most of `width` channels on a grid, K×K where
-    that suits the image; the hot matrix M is the last channel, and a linear map of its rows fills
-    the others, so that every place knows the class. 3x3 convolutions carry them to half the image
-    size, where z scales and shifts each channel; a pixel shuffle doubles that, and a binomial
-    filter takes away the checkerboard of the shuffle. x = low + (high - low)(1 + tanh(h))/2.
+    x = low + (high − low)(1 + tanh(h))/2. A linear map of z and an embedding of v fills most of
+    `width` channels on a grid, K×K where that suits the image; the hot matrix M is the last
+    channel, and a linear map of its rows fills the others, so that every position knows the class.
+    3x3 convolutions upsample them to half the image size, where z scales and shifts each channel;
+    a pixel shuffle doubles that, and a binomial filter removes the checkerboard of the shuffle.
 
     Args:
-        image_shape: (C,H,W).
-        conditioning: says whether v enters, and M, and for how many classes K.
+        image_shape: (C, H, W).
+        conditioning: says whether v and M enter, and for how many classes K.
         input_range: (low, high) of x.
         latent_dim: Z.
         width: channels between the grid and the pixels.
-        dropout: share of the channels that a step leaves out.
+        dropout: share of the channels that dropout sets to zero.
         start: brightness of the first images, a share of the range; None for mid-grey noise.
-        modulation: the say of z over the channels.
+        modulation: how strongly z scales and shifts the channels.
         deformation: d > 0 bends each image by a smooth random field, see `deformed`.
-        shading: s > 0 dims each channel by another, see `shaded`.
+        shading: s > 0 dims each channel by a smooth random field, see `shaded`.
+
+    Raises:
+        ValueError: `latent_dim` is too small for the fields of `shading`.
 
     Source: Suhail & Sethi, section 2, in a leaner form; the scaling is FiLM, Perez et al. 2018.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> conditioning = nil.VectorMatrix(10)
+        >>> generator = nil.ConditionedGenerator((1, 28, 28), conditioning, latent_dim=32)
+        >>> generator(torch.randn(4, 32), conditioning.draw(4)).shape
+        torch.Size([4, 1, 28, 28])
     """
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         conditioning: Label,
         *,
-        input_range=(-1.0, 1.0),
+        input_range: Sequence[float] = (-1.0, 1.0),
         latent_dim: int = 64,
         width: int = 24,
         dropout: float = 0.1,
@@ -52,42 +64,48 @@ class ConditionedGenerator(nn.Module):
         modulation: float = 20.0,
         deformation: float = 0.0,
         shading: float = 0.0,
-    ):
+    ) -> None:
         super().__init__()
         C, H, W = image_shape
+        low, high = map(float, input_range)
         K = conditioning.num_classes
         if shading and latent_dim < (least := 2 * FIELD**2 + C * SHADE**2):
             raise ValueError(f"latent_dim={latent_dim}: the fields of {C} channels need {least}.")
-        self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
+        self.image_shape, self.input_range = (C, H, W), (low, high)
         self.latent_dim, self.width, self.modulation = latent_dim, width, modulation
         self.deformation, self.shading = deformation, shading
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
         half = math.ceil(H / 2), math.ceil(W / 2)
-        self.grid = g, h = _grid(K, half[0]), _grid(K, half[1])
+        self.grid = _grid(K, half[0]), _grid(K, half[1])
         self.sizes = _doublings(self.grid, half)
         # The `width` channels of the grid: made from z and v, read from M, and M itself.
         self.read = max(width // 4, 1) if self.use_matrix else 0
         self.lifted = max(width - self.read - self.use_matrix, 1)
-        U = latent_dim + EMBEDDED * self.use_vector
-        coded = self.use_matrix and K > min(self.grid)  # K×K does not fit: a learned code of k does
-        # `embed` and `code` have no bias: v and y add up to 1.
-        self.embed = nn.Linear(K, EMBEDDED, bias=False) if self.use_vector else None
-        self.reader = nn.Linear(h, self.read * h) if self.use_matrix else None
-        self.code = nn.Linear(K, min(self.grid), bias=False) if coded else None
-        self.lift = nn.Linear(U, self.lifted * g * h)
-        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted + self.read), nn.LeakyReLU(0.2))
-        entering = [self.lifted + self.read + self.use_matrix] + [width] * (len(self.sizes) - 1)
-        self.stages = nn.ModuleList(_stage(channels, width, dropout) for channels in entering)
-        self.modulate = nn.Linear(U, 2 * width)
-        self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
-        with torch.no_grad():  # the first images stay near their bias, whatever z says
+        self._make_layers(C, K, dropout)
+        with torch.no_grad():  # the first images stay near their bias, whatever z is
             self.to_pixels.weight.div_(max(modulation, 1.0))
         if start is not None:
             nn.init.constant_(self.to_pixels.bias, math.atanh(min(max(2 * start - 1, -0.99), 0.99)))
         self.memory_format = torch.channels_last  # convolutions on a CPU run a quarter faster
         self.to(memory_format=self.memory_format)
 
+    def _make_layers(self, C: int, K: int, dropout: float) -> None:
+        (g, h), width = self.grid, self.width
+        U = self.latent_dim + EMBEDDED * self.use_vector
+        coded = self.use_matrix and K > min(g, h)  # K×K does not fit: a learned code of k does
+        # `embed` and `code` have no bias: v and y add up to 1.
+        self.embed = nn.Linear(K, EMBEDDED, bias=False) if self.use_vector else None
+        self.reader = nn.Linear(h, self.read * h) if self.use_matrix else None
+        self.code = nn.Linear(K, min(g, h), bias=False) if coded else None
+        self.lift = nn.Linear(U, self.lifted * g * h)
+        self.norm = nn.Sequential(nn.BatchNorm2d(self.lifted + self.read), nn.LeakyReLU(0.2))
+        entering = [self.lifted + self.read + self.use_matrix] + [width] * (len(self.sizes) - 1)
+        self.stages = nn.ModuleList(_stage(channels, width, dropout) for channels in entering)
+        self.modulate = nn.Linear(U, 2 * width)
+        self.to_pixels = nn.Conv2d(width, 4 * C, 3, padding=1)
+
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
+        """Images (B,C,H,W) in `input_range`, of latents z (B,Z) and a condition of B images."""
         dtype = self.lift.weight.dtype
         z, condition = z.to(dtype), condition.to(dtype)
         u = torch.cat([z, self.embedded(condition.v)], 1) if self.use_vector else z  # (B, U)
@@ -107,11 +125,14 @@ class ConditionedGenerator(nn.Module):
         return shaded(x, z, self.shading, low) if self.shading else x
 
     def embedded(self, v: Tensor) -> Tensor:
-        """v (B,K) -> what joins z, (B,64); √K gives a certain v unit mean square, as z has."""
+        """v (B,K) -> its embedding (B,64), which joins z.
+
+        √K gives a one-hot v unit mean square, as z has.
+        """
         return F.leaky_relu(math.sqrt(v.shape[1]) * self.embed(v), 0.2)
 
     def joined(self, h: Tensor, condition: Condition) -> Tensor:
-        """h (B, lifted, g, h), what is read from M, and M itself; (B, width, g, h)."""
+        """h (B, lifted, g, h), what is read from M, and M itself: (B, width, g, h)."""
         M = self.matrix(condition)  # (B, 1, g, h)
         rows = self.reader(M[:, 0])  # (B, g, read·h): each row of M by itself
         read = rows.unflatten(2, (self.read, self.grid[1])).transpose(1, 2)  # (B, read, g, h)
@@ -120,7 +141,7 @@ class ConditionedGenerator(nn.Module):
         return torch.cat([h, math.sqrt(self.width) * M], 1)
 
     def matrix(self, condition: Condition) -> Tensor:
-        """The M (B,1,g,h) that joins at the grid."""
+        """The hot matrix M (B,1,g,h) that joins at the grid."""
         top = condition.y.amax(1, keepdim=True)  # (B, 1)
         if self.code is None:
             return hot_matrix(condition.y / top, self.grid)
@@ -128,16 +149,22 @@ class ConditionedGenerator(nn.Module):
 
 
 def _grid(K: int, half: int) -> int:
-    """K where that is from a quarter to half of the image side and 32 at most, else a quarter."""
+    """K if that is from a quarter to half of the image side and 32 at most, else a quarter."""
     quarter = max(min(half // 2, 16), 1)
     return K if quarter <= K <= min(half, 32) else quarter
 
 
 def smooth(h: Tensor) -> Tensor:
-    """h filtered by the binomial [1 2 1]ᵀ[1 2 1]/16; (B,C,H,W) -> same.
+    """h filtered by the binomial [1 2 1]ᵀ[1 2 1]/16.
 
-    It is zero for stripes and checkerboards of period two, which a pixel shuffle makes so easily
-    and a convolution of stride two reads so willingly.
+    The result is zero for stripes and checkerboards of period two, which a pixel shuffle produces
+    easily and to which a convolution of stride two responds strongly.
+
+    Args:
+        h: (B,C,H,W).
+
+    Returns:
+        (B,C,H,W).
     """
     h = F.pad(h, (1, 1, 1, 1), mode="replicate")
     for _ in range(2):  # sums of neighbours: twenty times faster here than a pooling
@@ -147,13 +174,29 @@ def smooth(h: Tensor) -> Tensor:
 
 
 def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
-    """x(p) -> x(p + d·u_z(p)) with a smooth random field u; (B,C,H,W), z (B,Z) -> (B,C,H,W).
+    """Images bent by a smooth random field u: x(p) -> x(p + d·u_z(p)).
 
-    p runs over [-1, 1]² and d is the `strength`. u is the bicubic interpolation of 3x3 vectors
-    whose entries are uniform with variance 1: the last 18 numbers of z ~ N(0, I), each through its
-    distribution function, so that no field is far out. Shifts, turns, slants, stretches and bends
-    in one. A class survives them as long as they are small, whatever the data.
+    p runs over [−1, 1]². u is the bicubic interpolation of 3x3 vectors whose entries are uniform
+    with variance 1: the last 18 numbers of z ~ N(0, I), each through its distribution function, so
+    that no field is extreme. It combines shifts, rotations, shears, stretches and bends; small
+    ones keep the class of an image, whatever the data.
+
+    Args:
+        x: images (B,C,H,W).
+        z: latents (B,Z), Z ≥ 18.
+        strength: d, in halves of the image side.
+
+    Returns:
+        Images (B,C,H,W).
+
     Source: Simard et al. 2003, who deform training images.
+
+    Example:
+        >>> import torch
+        >>> from netinv_lite.generator import deformed
+        >>> x = torch.rand(4, 1, 28, 28)
+        >>> deformed(x, torch.randn(4, 18), strength=0.2).shape
+        torch.Size([4, 1, 28, 28])
     """
     u = math.sqrt(3) * torch.erf(z[:, -2 * FIELD**2 :] / math.sqrt(2))  # (B, 18)
     u = u.view(-1, 2, FIELD, FIELD)  # (B, 2, 3, 3)
@@ -165,12 +208,30 @@ def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
 
 
 def shaded(x: Tensor, z: Tensor, strength: float, low: float) -> Tensor:
-    """x − low -> (1 − s·u_z(p))·(x − low), each channel dimmed by a smooth field u from 0 to 1.
+    """Images whose channels are dimmed by smooth fields u: x − low -> (1 − s·u_z(p))·(x − low).
 
-    (B,C,H,W), z (B,Z) -> (B,C,H,W). u is the bilinear interpolation of 2x2 uniform numbers, made of
-    4C numbers of z ~ N(0, I), those before the last 18, through its distribution function; s is
-    the `strength`. Light and colour change, and what lies at the low end of the range stays there.
+    u, from 0 to 1, is the bilinear interpolation of 2x2 uniform numbers for each channel: the 4C
+    numbers of z ~ N(0, I) before the last 18, through the distribution function. Light and colour
+    change; pixels at the low end of the range stay there.
+
+    Args:
+        x: images (B,C,H,W).
+        z: latents (B,Z), Z ≥ 4C + 18.
+        strength: s, from 0 to 1.
+        low: the low end of the input range.
+
+    Returns:
+        Images (B,C,H,W).
+
     Source: Ghiasi et al. 2022, who recolour the images of an inversion.
+
+    Example:
+        >>> import torch
+        >>> from netinv_lite.generator import shaded
+        >>> x = torch.ones(4, 3, 32, 32)
+        >>> dimmed = shaded(x, torch.randn(4, 30), strength=0.5, low=-1.0)
+        >>> bool(dimmed.min() >= 0)
+        True
     """
     C, end = x.shape[1], z.shape[1] - 2 * FIELD**2
     u = (1 + torch.erf(z[:, end - C * SHADE**2 : end] / math.sqrt(2))) / 2  # (B, 4C)
@@ -191,7 +252,9 @@ def _stage(channels: int, width: int, dropout: float) -> nn.Sequential:
 def _doublings(grid: tuple[int, int], half: tuple[int, int]) -> list[tuple[int, int]]:
     """Sizes from the grid to half the image, none more than twice the one before."""
     n = max(1, *(math.ceil(math.log2(b / a)) for a, b in zip(grid, half, strict=True)))
-    return [
-        tuple(math.ceil(a * (b / a) ** (i / n) - 1e-9) for a, b in zip(grid, half, strict=True))
-        for i in range(1, n + 1)
-    ]
+
+    def side(axis: int, i: int) -> int:
+        a, b = grid[axis], half[axis]
+        return math.ceil(a * (b / a) ** (i / n) - 1e-9)
+
+    return [(side(0, i), side(1, i)) for i in range(1, n + 1)]
