@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from .._core.serialization import split as part
+from ..models.training import one_cycle
 
-MUCH_WORSE = 1.1  # times the loss at the beginning: there is no use in going on
+WORSE = 0.5  # of the loss at the beginning: what a high rate shakes, a low one settles
 SETTLED = 30  # steps after which batch normalisation's statistics are those of what it sees
 
 
 class Best:
     """The best state of what a stage trains, by its loss on images that it does not train on.
 
-    A state counts only if at no depth the loss is above that at the beginning. Where it is far
-    above at one, what learns goes back to the best state, and its rate is halved.
+    A state counts only if at no depth the loss is above that at the beginning. Meanwhile it may be,
+    by half where the learning rate is at its peak, and by less the lower that is; where it is worse
+    still, what learns goes back to the best state, and its rate is halved.
 
     Attributes:
         rate: by what the learning rate is multiplied.
@@ -41,7 +43,8 @@ class Best:
         score = sum(ratios) / len(ratios)
         if all(ratio <= 1 for ratio in ratios) and score < self.score:
             self.score, self.step, self.state = score, step, self._copy()
-        fine = all(ratio <= MUCH_WORSE for ratio in ratios) or step < self.settled
+        most = 1 + WORSE * one_cycle(step / self.training.stage.steps)
+        fine = all(ratio <= most for ratio in ratios) or step < self.settled
         if not fine:
             self.go_back()
         return fine

@@ -31,6 +31,14 @@ class LayerwiseInverse(nn.Module):
 
     A representation a_K (B, …) -> images (B,C,H,W) in the model's input range, in one pass.
 
+    Args:
+        model: f, from images to logits (B,K), or a generator.
+        cut: the name of a module, blocks in order, or None, as in `invert_layers`.
+        image_shape: (C,H,W).
+        input_range: (low, high) of the pixels.
+        config: the settings; `width` is that of the inverses.
+        seed: kept for `report` and for the images held out.
+
     Attributes:
         model: f, the user's, on the device that was asked for; no part of what is saved.
         blocks: f_1 … f_K, each with its name and shape.
@@ -63,7 +71,18 @@ class LayerwiseInverse(nn.Module):
         return self.blocks[-1].shape
 
     def forward(self, representation: Tensor, depth: int | None = None) -> Tensor:
-        """Images of the representations after block `depth`, from 1 on (default: the last)."""
+        """x̂ = g_1∘…∘g_k(a_k), cut to the input range.
+
+        Args:
+            representation: a_k (B, …).
+            depth: k, from 1 on; default: the last.
+
+        Returns:
+            Images (B,C,H,W); a gradient passes.
+
+        Raises:
+            ValueError: for another shape, numbers that are not finite, or a depth that is not.
+        """
         a, K = representation, len(self.blocks)
         k = K if depth is None else depth
         check_count("depth", k, 1, K)
@@ -133,7 +152,15 @@ class LayerwiseInverse(nn.Module):
         return descended(self, representation, images, depth, steps=steps, lr=0.01, fading=True)
 
     def representations(self, images: Tensor, depth: int | None = None) -> list[Tensor]:
-        """a_1 … a_K of images (B,C,H,W), or up to block `depth`, in the model's own type."""
+        """a_j = f_j(a_{j−1}) from a_0 = x on.
+
+        Args:
+            images: x (B,C,H,W).
+            depth: of the last; default: K.
+
+        Returns:
+            [a_1, …] of shapes (B, …), in the model's own type; a gradient passes to x.
+        """
         with self.held():
             return self.through(images, depth)
 

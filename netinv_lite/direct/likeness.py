@@ -39,10 +39,17 @@ def classifies(model: nn.Module, image_shape, input_range) -> bool:
 
 
 def compared(inverse, x: Tensor, a: Tensor, made: Tensor, depth: int) -> dict[str, float]:
-    """What `report` says of images `made` from a, the representation of x after block `depth`.
+    """What `report` says of images `made` from a representation of x, by whatever way.
 
-    x, made (B,C,H,W), a (B, …). `made` may come back by any other way; of `inverse` only the
-    model, which is frozen, the blocks and the range are used.
+    Args:
+        inverse: of which only the model, which is frozen, the blocks and the range are used.
+        x: the images (B,C,H,W).
+        a: their representation (B, …) after block `depth`.
+        made: the images (B,C,H,W) that came back.
+        depth: from 1 on.
+
+    Returns:
+        psnr in dB, ssim, cycle and agreement, see `LayerwiseInverse.report`.
     """
     from torchmetrics.functional.image import (
         peak_signal_noise_ratio,

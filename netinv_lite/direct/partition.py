@@ -87,7 +87,20 @@ def split(model: nn.Module, image_shape, cut: str | None = None, input_range=Non
 
 
 def chain(modules: list[nn.Module], model: nn.Module, image_shape, input_range=None) -> list[Block]:
-    """Blocks given by the caller, in order."""
+    """Blocks given by the caller, in order: f = f_K ∘ … ∘ f_1.
+
+    Args:
+        modules: the blocks, of which each takes what the one before returns.
+        model: that they are of.
+        image_shape: (C,H,W).
+        input_range: (low, high) of the images; default: the model's attribute, else (0, 1).
+
+    Returns:
+        The blocks, with their names and shapes.
+
+    Raises:
+        ValueError: for what is no module, or does not take what comes before it.
+    """
     if not modules or not all(isinstance(m, nn.Module) for m in modules):
         raise ValueError("cut is the name of a module, or a list of one module or more, in order.")
     names = {module: name for name, module in model.named_modules()}

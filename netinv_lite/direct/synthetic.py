@@ -15,15 +15,31 @@ Source = Callable[[int], Tensor]  # n -> (n,C,H,W) in the input range, by torch'
 
 
 def noise(n: int, shape) -> Tensor:
-    """Independent uniform pixels; (n,C,H,W) in [0, 1], as all that follow."""
+    """Independent uniform pixels, x ~ U(0, 1).
+
+    Args:
+        n: how many images.
+        shape: (C,H,W).
+
+    Returns:
+        (n,C,H,W) in [0, 1], as of all that follow.
+    """
     return torch.rand(n, *shape)
 
 
 def strokes(n: int, shape, *, cells: int = 5, width: float = 0.35) -> Tensor:
     """Bright lines where a smooth random field u is near zero: (1 + tanh(6(w − |u|)))/2.
 
-    u is the bicubic interpolation of cells x cells normal numbers; the width w and how bright a
-    channel is vary from image to image.
+    The width w and how bright a channel is vary from image to image.
+
+    Args:
+        n: how many images.
+        shape: (C,H,W).
+        cells: u is the bicubic interpolation of cells x cells normal numbers.
+        width: the mean of w.
+
+    Returns:
+        (n,C,H,W) in [0, 1].
     """
     C, H, W = shape
     u = F.interpolate(torch.randn(n, 1, cells, cells), size=(H, W), mode="bicubic",
@@ -37,6 +53,15 @@ def fractal(n: int, shape, *, exponent: float = 1.3) -> Tensor:
     """Noise whose amplitude falls as 1/f^exponent, as that of natural images does.
 
     Each image has a range, a contrast and (in colour) channels of its own that mostly agree.
+
+    Args:
+        n: how many images.
+        shape: (C,H,W).
+        exponent: the mean; that of an image is up to a quarter more or less.
+
+    Returns:
+        (n,C,H,W) in [0, 1].
+
     Source: Baradad et al. 2021 (learning to see by looking at noise).
     """
     C, H, W = shape
@@ -53,7 +78,15 @@ def fractal(n: int, shape, *, exponent: float = 1.3) -> Tensor:
 
 
 def leaves(n: int, shape, *, count: int = 25) -> Tensor:
-    """Ellipses of one colour each, the later over the earlier, sizes by a power law.
+    """Ellipses of one colour each, the later over the earlier, sizes by a power law, p(r) ∝ r⁻³.
+
+    Args:
+        n: how many images.
+        shape: (C,H,W).
+        count: ellipses in an image.
+
+    Returns:
+        (n,C,H,W) in [0, 1].
 
     Source: Lee, Mumford & Huang 2001 (dead leaves); Baradad et al. 2021.
     """
@@ -76,6 +109,13 @@ def scenes(n: int, shape) -> Tensor:
 
     What is photographed or written is often in the middle, of no great size, and the rest plain:
     dark around strokes; around the others dark, or of any level.
+
+    Args:
+        n: how many images.
+        shape: (C,H,W).
+
+    Returns:
+        (n,C,H,W) in [0, 1], sorted by kind.
     """
     parts = []
     for draw, m in _shared(n, strokes, strokes, fractal, leaves):
@@ -94,6 +134,9 @@ def on_ground(images: Tensor, ground: Tensor, *, share: float = 1.0) -> Tensor:
         images: in [0, 1].
         ground: g, (n,C,1,1).
         share: of the images, drawn at random, that are changed.
+
+    Returns:
+        (n,C,H,W) in [0, 1].
     """
     n, _, H, W = images.shape
     y, x = _places(H, W)
@@ -124,7 +167,19 @@ KINDS = {"noise": noise, "strokes": strokes, "fractal": fractal, "leaves": leave
 
 
 def source(kind: str, image_shape, input_range) -> Source:
-    """A source of one of `KINDS`, or "mixed": strokes, fractal noise and leaves in equal parts."""
+    """A source of images of one kind.
+
+    Args:
+        kind: one of `KINDS`, or "mixed": strokes, fractal noise and leaves in equal parts.
+        image_shape: (C,H,W).
+        input_range: (low, high) of the pixels.
+
+    Returns:
+        A function n -> (n,C,H,W), by torch's random numbers.
+
+    Raises:
+        ValueError: for an unknown kind; it names the nearest.
+    """
     check_name(kind, [*KINDS, "mixed"], "source")
     low, high = input_range
     names = ("strokes", "fractal", "leaves") if kind == "mixed" else (kind,)
@@ -166,7 +221,10 @@ def _shared(n: int, *draws: Callable) -> list[tuple[Callable, int]]:
 
 
 def of(images: Tensor) -> Source:
-    """Given images (N,C,H,W), drawn with replacement: real data as a bound, or another's images."""
+    """Given images (N,C,H,W), drawn with replacement: real data as a bound, or another's images.
+
+    Raises ValueError where there are none.
+    """
     if not len(images):
         raise ValueError("There are no images to draw from.")
     return lambda n: images[torch.randint(len(images), (n,))]
