@@ -21,10 +21,19 @@ STUDY = EXPERIMENTS["detection"]
 def tiny(monkeypatch):
     """`digits` stands for every set, and networks train for one short epoch."""
     data = nil.load_data("digits")
-    few = replace(data, x_train=data.x_train[:300], y_train=data.y_train[:300],
-                  x_test=data.x_test[:60], y_test=data.y_test[:60])  # fmt: skip
-    colour = replace(few, x_train=few.x_train.expand(-1, 3, -1, -1), name="cifar10",
-                     x_test=few.x_test.expand(-1, 3, -1, -1))  # fmt: skip
+    few = replace(
+        data,
+        x_train=data.x_train[:300],
+        y_train=data.y_train[:300],
+        x_test=data.x_test[:60],
+        y_test=data.y_test[:60],
+    )
+    colour = replace(
+        few,
+        x_train=few.x_train.expand(-1, 3, -1, -1),
+        name="cifar10",
+        x_test=few.x_test.expand(-1, 3, -1, -1),
+    )
     sets = {"svhn": colour, "cifar10": colour}
     monkeypatch.setattr(detection, "load_data", lambda name: sets.get(name, few))
     monkeypatch.setattr(detection, "TESTED", 60)
@@ -82,8 +91,11 @@ def test_rows_of_one_network_come_from_one_training(tiny, monkeypatch):
 
         monkeypatch.setattr(module, name, counted)
     for garbage, scores in (("inverted", ood.SCORES), ("none", outliers.NAMES)):
-        pack = [{"dataset": "mnist", "seed": 0, "garbage": garbage, "score": score, "outside": o}
-                for score in scores for o in ("uniform", "cifar10")]  # fmt: skip
+        pack = [
+            {"dataset": "mnist", "seed": 0, "garbage": garbage, "score": score, "outside": o}
+            for score in scores
+            for o in ("uniform", "cifar10")
+        ]
         rows = experiments.attempt(STUDY, pack)
         assert not any(row["error"] for row in rows)
         assert all(0 <= row["auroc"] <= 1 and 0 <= row["fpr95"] <= 1 for row in rows)
@@ -120,8 +132,8 @@ def test_the_rivals_of_the_longer_loop_have_fewer_seeds():
 def test_a_longer_loop_excludes_more_often(tiny, monkeypatch):
     study, train, garbage = EXPERIMENTS["longer"], ood._Exclusion.train, []
 
-    def counted(self, progress):
-        train(self, progress)
+    def counted(self, *settings):
+        train(self, *settings)
         garbage.append(len(self.garbage))
 
     monkeypatch.setattr(ood._Exclusion, "train", counted)

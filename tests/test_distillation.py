@@ -26,8 +26,9 @@ def learn(inversions, student=None, config=FEW, **settings):
 def test_a_student_of_digits_reads_real_digits():
     teacher, data = nil.load_classifier("digits"), nil.load_data("digits")
     loss, config = nil.PRESETS["readable"]
-    inversion = nil.invert(teacher, loss=loss, config=replace(config, steps=120), seed=0,
-                           device="cpu", progress=False)  # fmt: skip
+    inversion = nil.invert(
+        teacher, loss=loss, config=replace(config, steps=120), seed=0, device="cpu", progress=False
+    )
     fresh = seeded(nil.CNN, data.image_shape, 10, widths=(8, 16, 32))
     student = learn(inversion, fresh, DistillConfig(steps=150, batch_size=64))
 
@@ -68,6 +69,25 @@ def test_same_seed_same_student(inversion):
     one, again, other = (learn(inversion, seed=s) for s in (1, 1, 2))
     assert_same(one.state_dict(), again.state_dict())
     assert not torch.equal(first_weights(one), first_weights(other))
+
+
+def test_every_step_is_told_and_can_stop(inversion):
+    seen = []
+
+    def keep(step, row, student):
+        seen.append((step, row["loss"], student.training))
+
+    learned = learn(inversion, on_step=keep)
+    assert [step for step, _, _ in seen] == [1, 2, 3, 4] and all(t for _, _, t in seen)
+    assert all(loss > 0 for _, loss, _ in seen)
+    assert_same(learn(inversion).state_dict(), learned.state_dict())
+
+    def stop(step, row, student):
+        raise KeyboardInterrupt
+
+    with pytest.raises(nil.Interrupted, match="student so far") as stopped:
+        learn(inversion, on_step=stop)
+    assert not stopped.value.inversion.training
 
 
 def test_noise_teaches_less_than_real_images():

@@ -29,8 +29,9 @@ def network(n):
 def train(data=None, config=QUICK, **settings):
     data = data or quadrants()
     model = settings.pop("network", network(len(data.classes)))
-    return train_with_exclusion(data, model, config=config, device="cpu", progress=False,
-                                **settings)  # fmt: skip
+    return train_with_exclusion(
+        data, model, config=config, device="cpu", progress=False, **settings
+    )
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -62,8 +63,9 @@ def test_the_scores_are_their_equations():
 def test_what_is_excluded_grows_by_as_many_images_each_epoch(monkeypatch):
     sizes = []
     whole = ood._Exclusion._epoch
-    monkeypatch.setattr(ood._Exclusion, "_epoch",
-                        lambda run: (sizes.append(len(run.garbage)), whole(run))[1])  # fmt: skip
+    monkeypatch.setattr(
+        ood._Exclusion, "_epoch", lambda run: (sizes.append(len(run.garbage)), whole(run))[1]
+    )
     data = quadrants()
     first = len(data.x_train) // len(data.classes)
     for garbage in set(GARBAGE) - {"outliers"}:
@@ -100,6 +102,20 @@ def test_history_says_how_many_of_the_excluded_had_fooled_the_detector(monkeypat
     assert history["garbage"] == [first, first + 24, first + 48]
     settled = train(config=replace(QUICK, garbage="noise", settle=2)).history
     assert settled["fooled"] == [None] * 3 and settled["garbage"] == [first] * 3
+
+
+def test_after_every_epoch_its_row_of_the_history_is_handed_out():
+    seen = []
+
+    def keep(step, row, detector):
+        assert not detector.training and len(detector.history["loss"]) == step
+        seen.append((step, row))
+
+    detector = train(on_step=keep)
+    assert [step for step, _ in seen] == [1, 2, 3]
+    for name, values in detector.history.items():
+        assert values == [row[name] for _, row in seen]
+    assert_same(train().state_dict(), detector.state_dict())
 
 
 def test_a_stopped_run_goes_on_to_the_same_detector(tmp_path, monkeypatch):
@@ -167,10 +183,17 @@ def test_a_network_that_does_not_fit_is_refused_and_yours_is_left_alone():
     assert_same(snapshot(mine), before)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"garbage": "noisy"}, {"epochs": 0}, {"settle": -1}, {"excluded": 0}, {"lr": 0.0},
-    {"weight_decay": -1.0},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"garbage": "noisy"},
+        {"epochs": 0},
+        {"settle": -1},
+        {"excluded": 0},
+        {"lr": 0.0},
+        {"weight_decay": -1.0},
+    ],
+)
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         ExclusionConfig(**wrong)

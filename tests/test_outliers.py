@@ -74,7 +74,8 @@ def test_the_baselines_tell_noise_from_digits():
     assert_same(snapshot(classifier), before)
     p = nil.metrics.logits(classifier, far).softmax(1).amax(1)
     assert out["MSP"].tolist() == pytest.approx((-p).tolist(), abs=1e-5) or (
-        out["MSP"].tolist() == pytest.approx((1 - p).tolist(), abs=1e-5))  # fmt: skip
+        out["MSP"].tolist() == pytest.approx((1 - p).tolist(), abs=1e-5)
+    )
 
 
 def test_three_numbers_of_the_pixels():

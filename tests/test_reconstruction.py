@@ -22,8 +22,11 @@ def gradients(model, x, k):
 @pytest.fixture(scope="module")
 def trained():
     """A small network, trained to the end on one image of each of three classes, with decay."""
-    model = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.Softplus(5.0),
-                                         nn.Linear(30, 3, bias=False)).double())  # fmt: skip
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Flatten(), nn.Linear(16, 30), nn.Softplus(5.0), nn.Linear(30, 3, bias=False)
+        ).double()
+    )
     x = (
         torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double) * 2
         - 1
@@ -64,7 +67,7 @@ def test_the_training_images_come_back(trained):
     before = snapshot(model)
     found = search(model, config=StationaryConfig(steps=1500))
     assert_same(before, snapshot(model))
-    assert found.residual < 1e-3 and len(found.history) == 1500
+    assert found.residual < 1e-3 and len(found.history["residual"]) == 1500
     assert found.labels.tolist() == [0, 1, 2] and (found.multipliers > 0).all()
     centred = [y.flatten(1) - y.flatten(1).mean(1, keepdim=True) for y in (found.images, x.float())]
     cosine = F.cosine_similarity(centred[0][:, None], centred[1][None], dim=2)
@@ -73,8 +76,13 @@ def test_the_training_images_come_back(trained):
 
 
 def test_other_ranges_and_counts():
-    found = search(tiny_cnn(shape=(1, 8, 8)), image_shape=(1, 8, 8), input_range=(0, 1),
-                   per_class=2, config=FEW)  # fmt: skip
+    found = search(
+        tiny_cnn(shape=(1, 8, 8)),
+        image_shape=(1, 8, 8),
+        input_range=(0, 1),
+        per_class=2,
+        config=FEW,
+    )
     assert isinstance(found, Reconstruction) and found.images.shape == (8, 1, 8, 8)
     assert found.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert 0 <= found.images.min() and found.images.max() <= 1
@@ -83,7 +91,7 @@ def test_other_ranges_and_counts():
 def test_attention_has_a_second_derivative():
     vit = seeded(nil.ViT, (1, 8, 8), 4, patch=4, dim=8, heads=2).eval()
     found = search(vit, image_shape=(1, 8, 8), config=StationaryConfig(steps=30))
-    assert found.history[-1] < found.history[0]
+    assert found.residual < found.history["residual"][0]
 
 
 def test_the_same_seed_gives_the_same_images(trained):
@@ -92,16 +100,31 @@ def test_the_same_seed_gives_the_same_images(trained):
 
 
 def test_ctrl_c_hands_over_what_was_found(trained):
-    def stop(step, residual, images):
-        assert images.shape == (3, 1, 4, 4)
+    def stop(step, row, found):
+        assert found.images.shape == (3, 1, 4, 4) and row == {"residual": found.residual}
         if step == 2:
             raise KeyboardInterrupt
 
     before = snapshot(trained[0])
     with pytest.raises(nil.Interrupted, match="Stopped at step 2 of 3") as stopped:
         search(trained[0], config=FEW, on_step=stop)
-    assert len(stopped.value.inversion.history) == 2
+    assert len(stopped.value.inversion.history["residual"]) == 2
     assert_same(before, snapshot(trained[0]))
+
+
+def test_what_was_a_list_and_took_images_works_for_one_more_version(trained):
+    seen = []
+
+    def old(step, residual, images):
+        seen.append((step, residual, images.shape))
+
+    with pytest.warns(PendingDeprecationWarning, match="row, found"):
+        found = search(trained[0], config=FEW, on_step=old)
+    assert seen == [(i + 1, r, (3, 1, 4, 4)) for i, r in enumerate(found.history["residual"])]
+    with pytest.warns(PendingDeprecationWarning, match="history"):
+        assert found.history[:2] == found.history["residual"][:2]
+    with pytest.warns(PendingDeprecationWarning, match="history"):
+        assert found.history[-1] == found.residual
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,39 +13,53 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .._core.arrays import as_images, check_labels
-from .._core.boundary import Target, answer
+from .._core.boundary import answer
 from .._core.checkpoint import Checkpoint
 from .._core.device import device_of, on_device, unwrapped
-from .._core.loop import Interrupted
+from .._core.loop import Interrupted, OnStep
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
 from .._core.validation import check_finite, check_images, check_name, check_positive, check_whole
 from ..data import ImageData, check_data
-from ..direct.synthetic import source
-from ..inversion import invert, untrained
 from ..models.architectures import CNN
 from ..models.training import descend, known_by, one_cycle
 from ..presets import InversionConfig
 from .ood_detector import SCORES, Detector, score
+from .ood_garbage import GARBAGE, Request, forgetful, noise
 
-__all__ = ["GARBAGE", "SCORES", "Detector", "ExclusionConfig", "forgetful", "noise", "score",
-           "train_with_exclusion"]  # fmt: skip
-
-GARBAGE = ("inverted", "uncertain", "foreign", "untrained", "synthetic", "noise", "outliers")
+__all__ = [
+    "GARBAGE",
+    "SCORES",
+    "Detector",
+    "ExclusionConfig",
+    "forgetful",
+    "noise",
+    "score",
+    "train_with_exclusion",
+]
 
 
 @dataclass(frozen=True)
 class ExclusionConfig:
     """How a classifier with a garbage class is trained.
 
-    garbage: what is added to that class before every epoch but the first and the last `settle`,
-        `excluded` images at a time: "inverted" images of the real classes; the "uncertain" half of
-        twice as many; "foreign" ones, the inversion of a network of the same build that learned
-        nothing; images of an "untrained" generator; "synthetic" ones, of `synthetic.source`; more
-        "noise"; or real "outliers", the upper bound.
-    settle: epochs at the end without new garbage; the learning rate falls to zero there, and what
-        was added then would not be learned.
-    inversion: the generator that is trained anew each time.
+    Args:
+        garbage: what is added to that class before every epoch but the first and the last
+            `settle`: "inverted" images of the real classes; the "uncertain" half of twice as many;
+            "foreign" ones, the inversion of a network of the same build that learned nothing;
+            images of an "untrained" generator; "synthetic" ones, of `synthetic.source`; more
+            "noise"; or real "outliers", the upper bound.
+        epochs: passes over the data and the garbage.
+        settle: epochs at the end without new garbage; the learning rate falls to zero there, and
+            what was added then would not be learned.
+        excluded: images added at a time.
+        batch_size: images in a step.
+        lr: the largest learning rate, of SGD with a one-cycle schedule.
+        weight_decay: of SGD.
+        inversion: the generator that is trained anew each time.
+
+    Raises:
+        ValueError: an unknown kind of garbage, or a number out of its range.
     """
 
     garbage: str = "inverted"
@@ -59,7 +73,7 @@ class ExclusionConfig:
         default_factory=lambda: InversionConfig(steps=100, batch_size=64)
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_name(self.garbage, GARBAGE, "garbage")
         check_whole(self, epochs=1, settle=0, excluded=1, batch_size=2)
         check_positive(self, "lr")
@@ -67,13 +81,18 @@ class ExclusionConfig:
 
 
 def train_with_exclusion(
-    data: ImageData, network: nn.Module | None = None, *, config: ExclusionConfig | None = None,
-    outliers: Tensor | None = None, device: str | torch.device = "auto", seed: int = 0,
-    progress: bool = True, checkpoint: str | Path | None = None,
-) -> Detector:  # fmt: skip
+    data: ImageData,
+    network: nn.Module | None = None,
+    *,
+    config: ExclusionConfig | None = None,
+    outliers: Tensor | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+    on_step: OnStep | None = None,
+    checkpoint: str | Path | None = None,
+) -> Detector:
     """Train a detector on `data`: each epoch train, invert, exclude what the inversion found.
-
-    A copy of `network` is trained; yours is left as it was.
 
     min over θ of Σ w_y CE(y, f_θ(x)) over the data and the garbage, w_y inverse to the size of
     class y; garbage starts as Gaussian noise, an average class's worth, and grows, see
@@ -81,12 +100,15 @@ def train_with_exclusion(
 
     Args:
         data: its training images, of n classes, each with an image.
-        network: from (B,C,H,W) to n+1 logits; default: a new `CNN`.
+        network: from (B,C,H,W) to n+1 logits; a copy is trained, yours is left as it was. By
+            default a new `CNN`.
         config: how it is trained, and what the garbage is.
         outliers: (N,C,H,W) in the data's range, where the garbage is to be real outliers.
-        device: where.
+        device: "auto" is a GPU where there is one.
         seed: of the order of the images, of the garbage, of a new network's weights.
         progress: whether a bar is shown.
+        on_step: called as on_step(epoch, row, detector) after every epoch; `row` is that epoch's
+            part of the history.
         checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
 
     Returns:
@@ -98,6 +120,18 @@ def train_with_exclusion(
         Interrupted: on Ctrl-C; the detector so far is in `.inversion`.
 
     Source: Suhail et al., arXiv 2505.23448 and 2512.00229.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import netinv_lite as nil
+        >>> digits = nil.load_data("digits")
+        >>> few = replace(digits, x_train=digits.x_train[:200], y_train=digits.y_train[:200])
+        >>> config = nil.ood.ExclusionConfig(epochs=2, settle=0, excluded=40, garbage="synthetic")
+        >>> detector = nil.ood.train_with_exclusion(few, config=config, progress=False)
+        >>> detector.history["garbage"]
+        [20, 60]
+        >>> detector.score(digits.x_test[:3]).shape
+        torch.Size([3])
     """
     config, data = config or ExclusionConfig(), check_data(data)
     if (config.garbage == "outliers") != (outliers is not None):
@@ -107,15 +141,17 @@ def train_with_exclusion(
     outliers = None if outliers is None else _checked(outliers, data, "outliers")
     _checked(data.x_train, data, "x_train")
     with learning(seed, device):
-        network = (CNN(data.image_shape, n + 1) if network is None else
-                   copy.deepcopy(unwrapped(network)))  # fmt: skip
+        if network is None:
+            network = CNN(data.image_shape, n + 1)
+        else:
+            network = copy.deepcopy(unwrapped(network))
         network = on_device(network.requires_grad_(True), device)
         run = _Exclusion(data, network, config, outliers, seed, checkpoint)
-        run.train(progress)
+        run.train(progress, on_step)
     return run.finished()
 
 
-def _checked(images, data: ImageData, what: str) -> Tensor:
+def _checked(images: Any, data: ImageData, what: str) -> Tensor:
     images = check_images(as_images(images, what), data.image_shape, data.input_range)
     if not len(images):
         raise ValueError(f"{what} holds no image.")
@@ -125,17 +161,26 @@ def _checked(images, data: ImageData, what: str) -> Tensor:
 class _Exclusion:
     """The state of one run: what a checkpoint holds."""
 
-    def __init__(self, data, network, config, outliers, seed, checkpoint):
+    def __init__(
+        self,
+        data: ImageData,
+        network: nn.Module,
+        config: ExclusionConfig,
+        outliers: Tensor | None,
+        seed: int,
+        checkpoint: str | Path | None,
+    ) -> None:
         self.data, self.config, self.seed, self.outliers = data, config, seed, outliers
         self.detector = Detector(network, data.image_shape, data.input_range, data.classes)
-        self.optimiser = torch.optim.SGD(network.parameters(), config.lr, 0.9, nesterov=True,
-                                         weight_decay=config.weight_decay)  # fmt: skip
+        self.optimiser = torch.optim.SGD(
+            network.parameters(), config.lr, 0.9, nesterov=True, weight_decay=config.weight_decay
+        )
         identity = {"config": asdict(config), "seed": seed}
         if checkpoint:
             real = {} if outliers is None else {"x": outliers}
             identity |= {**known_by(data), "outliers": fingerprint(real)}
-        self.checkpoint = Checkpoint(checkpoint, identity, {"network": network},
-                                     {"momentum": self.optimiser})  # fmt: skip
+        modules, optimisers = {"network": network}, {"momentum": self.optimiser}
+        self.checkpoint = Checkpoint(checkpoint, identity, modules, optimisers)
         self.epoch, self.n = 0, len(data.classes)
         self.detector.logits(data.x_train[:2])  # refuses a network that does not fit
         self.garbage = noise(len(data.x_train) // self.n, data)
@@ -144,24 +189,35 @@ class _Exclusion:
             self.garbage, self.epoch = tensors["garbage"], about["epoch"]
             self.detector.history = about["history"]
 
-    def train(self, progress: bool) -> None:
-        bar = tqdm(total=self.config.epochs, initial=self.epoch, disable=not progress,
-                   desc="train, invert, exclude", unit="epoch")  # fmt: skip
+    def train(self, progress: bool, on_step: OnStep | None = None) -> None:
+        """All epochs that are left."""
+        bar = tqdm(
+            total=self.config.epochs,
+            initial=self.epoch,
+            disable=not progress,
+            desc="train, invert, exclude",
+            unit="epoch",
+        )
         try:
             with bar:
                 while self.epoch < self.config.epochs:
                     row = self._round()
+                    if on_step is not None:
+                        on_step(self.epoch, row, self.detector.eval())
                     bar.update()
                     bar.set_postfix(loss=f"{row['loss']:.3f}", garbage=row["garbage"])
         except KeyboardInterrupt as stop:
-            raise Interrupted(self.finished(), f"Stopped after {self.epoch} of "
-                              f"{self.config.epochs} epochs{self.checkpoint.kept}; the detector "
-                              "so far is in `.inversion`.") from stop  # fmt: skip
+            raise Interrupted(
+                self.finished(),
+                f"Stopped after {self.epoch} of {self.config.epochs} "
+                f"epochs{self.checkpoint.kept}; the detector so far is in `.inversion`.",
+            ) from stop
 
     def finished(self) -> Detector:
+        """The detector, frozen and in eval mode."""
         return self.detector.eval().requires_grad_(False)
 
-    def _round(self) -> dict:
+    def _round(self) -> dict[str, float | None]:
         """An epoch, with what is excluded before it and kept after it."""
         grows = 0 < self.epoch < self.config.epochs - self.config.settle
         fooled = self._exclude() if grows else None
@@ -169,8 +225,8 @@ class _Exclusion:
         for name, value in row.items():
             self.detector.history[name].append(value)
         self.epoch += 1
-        self.checkpoint.save({"garbage": self.garbage}, epoch=self.epoch,
-                             history=self.detector.history)  # fmt: skip
+        where = {"epoch": self.epoch, "history": self.detector.history}
+        self.checkpoint.save({"garbage": self.garbage}, **where)
         return row
 
     def _epoch(self) -> float:
@@ -194,8 +250,9 @@ class _Exclusion:
 
     def _check_finite(self, x: Tensor, what: str) -> None:
         if not torch.isfinite(x).all():
-            raise FloatingPointError(f"The {what} NaN or infinite in epoch {self.epoch}: lower "
-                                     f"lr={self.config.lr}.")  # fmt: skip
+            raise FloatingPointError(
+                f"The {what} NaN or infinite in epoch {self.epoch}: lower lr={self.config.lr}."
+            )
 
     def _exclude(self) -> float:
         """Add to the garbage; the share of it that the detector takes for a real class."""
@@ -204,43 +261,13 @@ class _Exclusion:
         return (self.detector.predict(found) < self.n).float().mean().item()
 
     def _found(self) -> Tensor:
-        """The images that are excluded before this epoch."""
-        config, kind, data = self.config, self.config.garbage, self.data
-        if kind == "noise":
-            return noise(config.excluded, data)
-        if kind == "synthetic":
-            return source("mixed", data.image_shape, data.input_range)(config.excluded)
-        if kind == "outliers":
-            return self.outliers[torch.randint(len(self.outliers), (config.excluded,))]
-        detector, seed = self.detector.eval(), 1000 * self.seed + self.epoch
-        device = device_of(detector)
-        if kind == "untrained":
-            made = untrained(Target.of(detector, device=device), config=config.inversion, seed=seed)
-        else:
-            network = forgetful(detector) if kind == "foreign" else detector
-            made = invert(network, config=config.inversion, seed=seed, device=device,
-                          progress=False)  # fmt: skip
-        twice = 2 if kind == "uncertain" else 1
-        each = math.ceil(twice * config.excluded / self.n)
-        images, _ = made.sample(each, seed=seed, classes=range(self.n))
-        if kind == "uncertain":
-            sure = detector.logits(images).softmax(1).amax(1)
-            images = images[sure.argsort()]
-        else:
-            images = images[torch.randperm(len(images))]
-        return images[: config.excluded]
-
-
-def forgetful(network: nn.Module) -> nn.Module:
-    """A copy with new random weights, in every layer that has `reset_parameters`."""
-    copied = copy.deepcopy(network)
-    for module in copied.modules():
-        getattr(module, "reset_parameters", lambda: None)()
-    return copied
-
-
-def noise(n: int, data: ImageData) -> Tensor:
-    """Gaussian noise about the middle of the range, half of it wide, clipped; (n,C,H,W)."""
-    low, high = data.input_range
-    x = (low + high) / 2 + (high - low) / 2 * torch.randn(n, *data.image_shape)
-    return x.clamp(low, high).float()
+        """The images (excluded,C,H,W) that are excluded before this epoch."""
+        request = Request(
+            self.config.excluded,
+            self.data,
+            self.detector.eval(),
+            self.config.inversion,
+            seed=1000 * self.seed + self.epoch,
+            outliers=self.outliers,
+        )
+        return GARBAGE[self.config.garbage](request)

@@ -1,6 +1,8 @@
-"""What others would pick: outlier scores of a plain classifier, and how well a score separates."""
+"""Out-of-distribution scores of a plain classifier, and how well a score separates."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +15,37 @@ from .._core.device import unwrapped
 from .._core.freezing import frozen
 from .._core.hooks import final_linear
 
+__all__ = ["NAMES", "NEIGHBOURS", "Baselines", "Pixels", "separation"]
+
 NEIGHBOURS = 50  # the k of KNN
 NAMES = ("MSP", "MaxLogit", "Energy", "ODIN", "Mahalanobis", "KNN", "ViM")
 
 
 def separation(inside: Tensor, outside: Tensor) -> dict[str, float]:
-    """How well two sets of scores, (N,) and (M,), come apart; outside is the positive class.
+    """How well the scores of in-distribution images and those of others separate.
 
-    auroc: P(score outside > score inside), ties half; aupr: the average precision; fpr95: the
-    share of `inside` at or above the score that 95 % of `outside` reach; miss95: the share of
-    `outside` at or below the score that 95 % of `inside` do not exceed, for which no outside
-    images are needed to choose the threshold (others call that FPR95, with inside as positive).
-    Raises ValueError for scores that are empty or not finite.
+    AUROC = P(score outside > score inside), ties half.
+
+    Args:
+        inside: scores (N,) of images of the distribution.
+        outside: scores (M,) of others, the positive class.
+
+    Returns:
+        auroc; aupr, the average precision; fpr95, the share of `inside` at or above the score that
+        95 % of `outside` reach; miss95, the share of `outside` at or below the score that 95 % of
+        `inside` do not exceed, for which no outside images are needed to choose the threshold
+        (others call that FPR95, with inside as positive).
+
+    Raises:
+        ValueError: scores that are empty or not finite.
+
+    Source: Hendrycks & Gimpel 2017 (AUROC, AUPR); Liang et al. 2018 (FPR95).
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.ood_scores.separation(torch.tensor([0.1, 0.2]), torch.tensor([0.8, 0.9]))["auroc"]
+        1.0
     """
     for scores in (inside, outside):
         if scores.ndim != 1 or not len(scores) or not torch.isfinite(scores).all():
@@ -56,9 +77,23 @@ class Baselines:
     Raises:
         ValueError: images, labels or classifier are not so.
         ImportError: there is no pytorch-ood.
+
+    Source: Hendrycks & Gimpel 2017 (MSP); Hendrycks et al. 2022 (MaxLogit); Liu et al. 2020
+    (energy); Liang et al. 2018 (ODIN); Lee et al. 2018 (Mahalanobis); Sun et al. 2022 (KNN); Wang
+    et al. 2022 (ViM).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier, digits = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> x, y = digits.x_train[:200], digits.y_train[:200]
+        >>> scores = nil.ood_scores.Baselines(classifier, x, y)(digits.x_test[:5])
+        >>> sorted(scores)
+        ['Energy', 'KNN', 'MSP', 'Mahalanobis', 'MaxLogit', 'ODIN', 'ViM']
+        >>> scores["KNN"].shape
+        torch.Size([5])
     """
 
-    def __init__(self, classifier: nn.Module, x: Tensor, y: Tensor):
+    def __init__(self, classifier: nn.Module, x: Tensor, y: Tensor) -> None:
         try:
             from pytorch_ood import detector
         except ImportError as error:
@@ -69,12 +104,17 @@ class Baselines:
         self.images, K = len(x), probe_logits(classifier, shape, span).shape[1]
         y = check_labels(y, len(x), K, every=True)
         if len(x) < NEIGHBOURS:
-            raise ValueError(f"{len(x)} images: at least {NEIGHBOURS} are needed, for KNN measures "
-                             f"the distance to the {NEIGHBOURS}th nearest.")  # fmt: skip
+            raise ValueError(
+                f"{len(x)} images: at least {NEIGHBOURS} are needed, for KNN measures "
+                f"the distance to the {NEIGHBOURS}th nearest."
+            )
         f = metrics.features(classifier, x)
         w, b = _head(classifier, shape, K)
-        self.of_logits = {"MSP": detector.MaxSoftmax(None), "MaxLogit": detector.MaxLogit(None),
-                          "Energy": detector.EnergyBased(None)}  # fmt: skip
+        self.of_logits = {
+            "MSP": detector.MaxSoftmax(None),
+            "MaxLogit": detector.MaxLogit(None),
+            "Energy": detector.EnergyBased(None),
+        }
         self.of_features = {
             "Mahalanobis": detector.Mahalanobis(None).fit_features(f, y),
             "KNN": detector.KNN(None, k=NEIGHBOURS).fit_features(f, y),
@@ -99,30 +139,46 @@ class Baselines:
         return {name: scores[name].detach().double().cpu() for name in NAMES}
 
 
-def _head(classifier: nn.Module, image_shape, K: int) -> tuple[Tensor, Tensor]:
+def _head(classifier: nn.Module, image_shape: Sequence[int], K: int) -> tuple[Tensor, Tensor]:
     """Weights (K,D) and biases (K,) of the layer that makes the logits; zeros for no biases."""
     with frozen(classifier):
         head = final_linear(classifier, image_shape)
     if head.out_features != K:
-        raise ValueError(f"The last linear layer makes {head.out_features} numbers, not the {K} "
-                         "logits: ViM needs the layer that makes those.")  # fmt: skip
+        raise ValueError(
+            f"The last linear layer makes {head.out_features} numbers, not the {K} "
+            "logits: ViM needs the layer that makes those."
+        )
     w = head.weight.detach().float().cpu()
     return w, w.new_zeros(K) if head.bias is None else head.bias.detach().float().cpu()
 
 
 class Pixels:
-    """A control that no network has a part in: how unusual are three numbers of an image?
+    """A control without a network: how unusual are three numbers of an image?
 
     The squared Mahalanobis distance of (mean, standard deviation, roughness) from those of the
-    images x (N,C,H,W), N ≥ 4, of at least two pixels; roughness is the mean absolute difference of
-    neighbouring pixels. Raises ValueError for other images.
+    images x; roughness is the mean absolute difference of neighbouring pixels.
+
+    Args:
+        x: images (N,C,H,W) of the distribution, N ≥ 4, of at least two pixels.
+
+    Raises:
+        ValueError: other images.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> digits = nil.load_data("digits")
+        >>> control = nil.ood_scores.Pixels(digits.x_train[:100])
+        >>> bool(control(nil.ood.noise(9, digits)).min() > control(digits.x_test[:9]).max())
+        True
     """
 
-    def __init__(self, x: Tensor):
+    def __init__(self, x: Tensor) -> None:
         known, self.images = self.numbers(x), len(x)
         if len(known) < 4:
-            raise ValueError(f"{len(known)} images: at least 4 are needed, to know how three "
-                             "numbers of them vary.")  # fmt: skip
+            raise ValueError(
+                f"{len(known)} images: at least 4 are needed, to know how three "
+                "numbers of them vary."
+            )
         self.mean, self.precision = known.mean(0), torch.linalg.pinv(known.T.cov())
 
     def __repr__(self) -> str:

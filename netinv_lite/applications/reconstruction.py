@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,18 +15,26 @@ from tqdm.auto import tqdm
 
 from .._core.boundary import Target, recording
 from .._core.freezing import frozen
-from .._core.loop import Interrupted
+from .._core.loop import Interrupted, OnStep
 from .._core.random_state import learning, with_gradients
 from .._core.validation import check_finite, check_positive, check_whole
 from ..losses import log_odds
+
+__all__ = ["Reconstruction", "StationaryConfig", "stationary"]
 
 
 @dataclass(frozen=True)
 class StationaryConfig:
     """How images and multipliers are looked for.
 
-    `start` is the deviation of the first images, in half ranges about the middle; `least` the
-    multiplier below which an image would no longer count.
+    Args:
+        steps: of Adam.
+        lr: the learning rate that the steps begin with; it falls as a cosine.
+        start: standard deviation of the first images, in half ranges about the middle.
+        least: the multiplier below which an image would no longer count.
+
+    Raises:
+        ValueError: a number out of its range.
     """
 
     steps: int = 6000
@@ -31,7 +42,7 @@ class StationaryConfig:
     start: float = 0.1
     least: float = 0.02
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, steps=1)
         check_positive(self, "lr", "start")
         check_finite(self, "least")
@@ -39,96 +50,145 @@ class StationaryConfig:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """images (N,C,H,W) in the input range, labels (N,), multipliers λ (N,), and the history.
+    """What `stationary` found, so far or at the end.
 
-    `residual` is the last of the history: the share of the parameters that is not explained.
+    Args:
+        images: (N,C,H,W) in the input range, on the CPU.
+        labels: (N,) int64, class by class.
+        multipliers: λ (N,).
+        history: a dict of equally long lists; `residual` is the share of the parameters that is
+            not explained.
     """
 
     images: Tensor
     labels: Tensor
     multipliers: Tensor
-    history: list[float]
+    history: dict[str, list[float]]
 
     @property
     def residual(self) -> float:
-        return self.history[-1]
+        """The last of the history: the share of the parameters that is not explained."""
+        return self.history["residual"][-1]
 
 
 @with_gradients
 def stationary(
-    model: nn.Module, *, per_class: int = 1, config: StationaryConfig | None = None,
-    image_shape=None, num_classes: int | None = None, input_range=None,
-    device: str | torch.device = "auto", seed: int = 0, progress: bool = True, on_step=None,
-) -> Reconstruction:  # fmt: skip
+    model: nn.Module,
+    *,
+    per_class: int = 1,
+    config: StationaryConfig | None = None,
+    image_shape: Sequence[int] | None = None,
+    num_classes: int | None = None,
+    input_range: Sequence[float] | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+    on_step: OnStep | None = None,
+) -> Reconstruction:
     """Images that explain the parameters of a network which was trained to the end.
 
     min over x, λ ≥ 0 of ‖θ − Σ_i λ_i ∇_θ m(x_i)‖² / ‖θ‖², m = logit_k − logsumexp of the others.
     Where cross-entropy with weight decay w has converged on N images, w θ = −(1/N) Σ ∇_θ CE, and as
-    ∇CE = −(1 − p_k) ∇m the training images, with λ_i = (1 − p_k) / (w N), leave nothing over.
+    ∇CE = −(1 − p_k) ∇m the training images, with λ_i = (1 − p_k) / (w N), leave nothing over. It
+    works on small networks of smooth activations, trained on few images.
 
-    per_class: how many images of each class are looked for, best as many as were trained on.
-    on_step: called as on_step(step, residual, images) after every step.
+    Args:
+        model: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K).
+        per_class: images of each class that are looked for, best as many as were trained on.
+        config: how they are looked for.
+        image_shape: (C, H, W); by default the model's attribute of that name.
+        num_classes: K, to insist on; it is measured.
+        input_range: (low, high) of the pixels; by default the model's attribute, else (0, 1).
+        device: "auto" is a GPU where there is one.
+        seed: of the first images.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, found) after every step; `row` holds the `residual`,
+            `found` is the `Reconstruction` so far.
 
-    Works on small networks of smooth activations, trained on few images. The model is left
-    bit-identical. Raises ValueError for shapes that do not fit, FloatingPointError where the
-    residual is no longer finite, and `Interrupted` on Ctrl-C.
+    Returns:
+        The images, with their labels and multipliers. The model is left bit-identical.
+
+    Raises:
+        ValueError: shapes or settings do not fit.
+        FloatingPointError: the residual is no longer finite.
+        Interrupted: on Ctrl-C; what was found so far is in `.inversion`.
+
     Source: Haim et al. 2022; several classes: Buzaglo et al. 2023.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+        >>> config = nil.reconstruction.StationaryConfig(steps=30)
+        >>> found = nil.reconstruction.stationary(
+        ...     linear, image_shape=(1, 4, 4), config=config, progress=False
+        ... )
+        >>> found.images.shape, found.labels
+        (torch.Size([3, 1, 4, 4]), tensor([0, 1, 2]))
+        >>> found.residual < found.history["residual"][0]
+        True
     """
     if per_class < 1:
         raise ValueError(f"per_class={per_class}: at least 1 is needed.")
-    target = Target.of(model, image_shape=image_shape, input_range=input_range,
-                       num_classes=num_classes, device=device)  # fmt: skip
+    target = Target.of(
+        model,
+        image_shape=image_shape,
+        input_range=input_range,
+        num_classes=num_classes,
+        device=device,
+    )
     k = torch.arange(target.num_classes, device=target.device).repeat_interleave(per_class)
     # The other kernels of attention have no second derivative.
-    with (
-        learning(seed, target.device), frozen(target.model), sdpa_kernel(SDPBackend.MATH),
-    ):  # fmt: skip
+    with learning(seed, target.device), frozen(target.model), sdpa_kernel(SDPBackend.MATH):
         run = _Run(target, k, config or StationaryConfig())
         try:
-            run.go(progress, on_step)
+            run.go(progress, None if on_step is None else _told(on_step))
         except KeyboardInterrupt as stop:
-            raise Interrupted(run.result(), f"Stopped at step {len(run.history)} of "
-                              f"{run.config.steps}; what was found so far is in "
-                              "`.inversion`.") from stop  # fmt: skip
+            raise Interrupted(
+                run.result(),
+                f"Stopped at step {len(run.residuals)} of {run.config.steps}; what was found so "
+                "far is in `.inversion`.",
+            ) from stop
     return run.result()
 
 
 class _Run:
     """The state of one search: pixels, multipliers, Adam."""
 
-    def __init__(self, target: Target, k: Tensor, config: StationaryConfig):
+    def __init__(self, target: Target, k: Tensor, config: StationaryConfig) -> None:
         self.k, self.config = k, config
         self.answer, self.values = recording(target.model)
         self.squares = sum(p.detach().square().sum() for p in self.values)
         low, high = target.input_range
         self.middle, self.half = (low + high) / 2, (high - low) / 2
-        self.x = config.start * torch.randn(len(k), *target.image_shape).to(
-            k.device, self.values[0].dtype
-        )
+        noise = torch.randn(len(k), *target.image_shape)
+        self.x = config.start * noise.to(k.device, self.values[0].dtype)
         self.x.requires_grad_()  # in half ranges about the middle, from -1 to 1
         self.multipliers = torch.ones_like(self.x[:, 0, 0, 0]).detach().requires_grad_()
         self.adam = torch.optim.Adam([self.x, self.multipliers], config.lr)
-        self.history: list[float] = []
+        self.residuals: list[float] = []
 
-    def go(self, progress: bool, on_step) -> None:
+    def go(self, progress: bool, on_step: OnStep | None) -> None:
+        """All steps."""
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(self.adam, self.config.steps)
-        bar = tqdm(range(self.config.steps), desc="stationary", unit="step", mininterval=0.5,
-                   disable=not progress)  # fmt: skip
+        settings = {"desc": "stationary", "unit": "step", "mininterval": 0.5}
+        bar = tqdm(range(self.config.steps), disable=not progress, **settings)
         for step in bar:
             residual = self._advance(step)
             rate.step()
-            self.history.append(residual)
+            self.residuals.append(residual)
             bar.set_postfix(residual=f"{residual:.4f}", refresh=False)
             if on_step is not None:
-                on_step(step + 1, residual, self._images())
+                on_step(step + 1, {"residual": residual}, self.result())
 
     def _advance(self, step: int) -> float:
         outside = F.relu(self.x.abs() - 1).square().mean()
         idle = F.relu(self.config.least - self.multipliers).mean()
         residual = self._residual()
         if not torch.isfinite(residual):
-            raise FloatingPointError(f"The residual is not finite at step {step}: lower "
-                                     f"lr={self.config.lr}.")  # fmt: skip
+            raise FloatingPointError(
+                f"The residual is not finite at step {step}: lower lr={self.config.lr}."
+            )
         self.adam.zero_grad()
         (residual + outside + idle).backward()
         self.adam.step()
@@ -139,13 +199,42 @@ class _Run:
         logits = self.answer(self.middle + self.half * self.x)
         weighed = (self.multipliers.relu() * log_odds(logits, self.k)).sum()
         sums = torch.autograd.grad(weighed, self.values, create_graph=True, allow_unused=True)
-        left = [p.detach() if g is None else p.detach() - g
-                for p, g in zip(self.values, sums, strict=True)]  # fmt: skip
+        pairs = zip(self.values, sums, strict=True)
+        left = [p.detach() if g is None else p.detach() - g for p, g in pairs]
         return sum(part.square().sum() for part in left) / self.squares
 
-    def _images(self) -> Tensor:
-        return (self.middle + self.half * self.x.detach().clamp(-1, 1)).float().cpu()
-
     def result(self) -> Reconstruction:
+        """What was found so far."""
+        images = self.middle + self.half * self.x.detach().clamp(-1, 1)
         multipliers = self.multipliers.detach().relu().float().cpu()
-        return Reconstruction(self._images(), self.k.cpu(), multipliers, list(self.history))
+        history = _History(residual=list(self.residuals))
+        return Reconstruction(images.float().cpu(), self.k.cpu(), multipliers, history)
+
+
+# ---- as it was before version 0.2, for one more version ------------------------------------------
+
+
+class _History(dict[str, list[float]]):
+    """name -> numbers; an index or a slice, as of a list, is one of the residuals."""
+
+    def __getitem__(self, key: str | int | slice) -> list[float] | float:
+        if isinstance(key, (int, slice)):
+            _warn('history[…] of a reconstruction is now history["residual"][…]')
+            return super().__getitem__("residual")[key]
+        return super().__getitem__(key)
+
+
+def _told(on_step: Callable) -> OnStep:
+    """`on_step` as everywhere, also where it is a function of (step, residual, images)."""
+    try:
+        third = list(inspect.signature(on_step).parameters)[2:]
+    except (TypeError, ValueError):  # not every callable says what it takes
+        return on_step
+    if third != ["images"]:
+        return on_step
+    _warn("on_step(step, residual, images) is now on_step(step, row, found)")
+    return lambda step, row, found: on_step(step, row["residual"], found.images)
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}.", PendingDeprecationWarning, stacklevel=3)
