@@ -1,6 +1,8 @@
-"""Measuring an inversion: who reads the images as asked, and how varied they are."""
+"""Measuring an inversion: who predicts the target class, and how diverse the images are."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +16,29 @@ from ._core.validation import check_images
 
 
 @torch.no_grad()
-def features(model: nn.Module, images: Tensor, *, layer=None, batch_size: int = 256) -> Tensor:
-    """Penultimate features f of every image, in eval mode; the model stays as it was.
+def features(
+    model: nn.Module, images: Tensor, *, layer: str | None = None, batch_size: int = 256
+) -> Tensor:
+    """The penultimate features f of every image, in eval mode; the model stays as it was.
 
-    images (N,C,H,W) in the model's input range -> f (N,D), on the images' device: the input of
-    the model's last linear layer, or the output of the module named `layer`, flattened.
-    Raises ValueError for empty or non-finite images, a wrong shape or range, an unknown layer.
+    Args:
+        model: the network.
+        images: (N,C,H,W), in its input range.
+        layer: name of the module whose output is f, flattened; by default f is the input of the
+            last linear layer.
+        batch_size: images per forward pass.
+
+    Returns:
+        f (N,D), on the device of the images.
+
+    Raises:
+        ValueError: empty or non-finite images, a wrong shape or range, an unknown layer.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> judge, data = nil.load_judge("digits"), nil.load_data("digits")
+        >>> nil.metrics.features(judge, data.x_test[:20]).shape
+        torch.Size([20, 96])
     """
     model = _checked(model, images)
     with frozen(model), Tap(model, images.shape[1:], layer) as tap:
@@ -28,11 +47,25 @@ def features(model: nn.Module, images: Tensor, *, layer=None, batch_size: int = 
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Tensor, *, batch_size: int = 256) -> Tensor:
-    """The model's logits for every image, in eval mode; the model stays as it was.
+    """The logits of every image, in eval mode; the model stays as it was.
 
-    images (N,C,H,W) in the model's input range -> logits (N,K), on the images' device.
-    Raises ValueError for empty or non-finite images, a wrong shape or range, and for logits that
-    are not finite or not (N,K).
+    Args:
+        model: the network.
+        images: (N,C,H,W), in its input range.
+        batch_size: images per forward pass.
+
+    Returns:
+        Logits (N,K), on the device of the images.
+
+    Raises:
+        ValueError: empty or non-finite images, a wrong shape or range, or logits that are not
+            finite or not (N,K).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> nil.metrics.logits(model, data.x_test[:20]).shape
+        torch.Size([20, 10])
     """
     model = _checked(model, images)
     with frozen(model):
@@ -44,31 +77,82 @@ def logits(model: nn.Module, images: Tensor, *, batch_size: int = 256) -> Tensor
 
 
 def inversion_accuracy(classifier: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of images that the inverted classifier reads as the class they were conditioned on.
+    """The share of images for which the inverted classifier predicts the target class.
 
-    mean over i of [argmax logits_i = k_i], in [0, 1]; images (N,C,H,W), labels k (N,) in 0..K-1.
-    Raises ValueError for images or labels that do not fit the classifier or each other.
-    Source: Suhail & Sethi, Network Inversion of CNNs. It saturates; see `judge_accuracy`.
+    The mean over i of [argmax logits_i = k_i]. It saturates near 1, also for images that no other
+    network recognises: see `judge_accuracy`.
+
+    Args:
+        classifier: the inverted network.
+        images: (N,C,H,W), in its input range.
+        labels: target classes k (N,), from 0 to K−1.
+
+    Returns:
+        A number in [0, 1]; chance is 1/K.
+
+    Raises:
+        ValueError: images or labels do not fit the classifier or each other.
+
+    Source: Suhail & Sethi, Network Inversion of CNNs.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> nil.metrics.inversion_accuracy(model, data.x_test, data.y_test) > 0.9
+        True
     """
     out = logits(classifier, images)
     return (out.argmax(1) == _check_labels(labels, out)).float().mean().item()
 
 
 def judge_accuracy(judge: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of images that an independently trained network reads as they were conditioned.
+    """The share of images for which an independently trained network predicts the target class.
 
-    mean over i of [argmax judge(x_i) = k_i], in [0, 1]; shapes and errors as in
-    `inversion_accuracy`. Chance is 1/K; the judge's test accuracy is what real images reach.
+    The mean over i of [argmax judge(x_i) = k_i].
+
+    Args:
+        judge: the independent network.
+        images: (N,C,H,W), in its input range.
+        labels: target classes k (N,), from 0 to K−1.
+
+    Returns:
+        A number in [0, 1]; chance is 1/K, and real images reach the judge's test accuracy.
+
+    Raises:
+        ValueError: images or labels do not fit the judge or each other.
+
     Source: the verifier accuracy of Yin et al. 2020, Dreaming to Distill (DeepInversion).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> judge, data = nil.load_judge("digits"), nil.load_data("digits")
+        >>> nil.metrics.judge_accuracy(judge, data.x_test, data.y_test) > 0.9
+        True
     """
     return inversion_accuracy(judge, images, labels)
 
 
 def confidence(model: nn.Module, images: Tensor, labels: Tensor | None = None) -> float:
-    """Mean probability of the class that the model reads, or of `labels` where they are given.
+    """The mean probability of the predicted class, or of `labels` if they are given.
 
-    mean over i of max_k Q_ik, or of Q_{i, k_i}, with Q = softmax(logits); images (N,C,H,W),
-    labels (N,). Errors as in `inversion_accuracy`.
+    The mean over i of max_k Q_ik, or of Q_{i, k_i}, with Q = softmax(logits).
+
+    Args:
+        model: the network.
+        images: (N,C,H,W), in its input range.
+        labels: classes k (N,), or None.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        ValueError: images or labels do not fit the model or each other.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> 0.9 < nil.metrics.confidence(model, data.x_test) <= 1
+        True
     """
     out = _double(logits(model, images))
     k = out.argmax(1) if labels is None else _check_labels(labels, out)
@@ -76,11 +160,28 @@ def confidence(model: nn.Module, images: Tensor, labels: Tensor | None = None) -
 
 
 def conditional_kl(model: nn.Module, images: Tensor, v: Tensor) -> float:
-    """Mean divergence, in nats, from the conditioning vectors to what the model reads.
+    """The mean divergence from the conditioning vectors to the predictions.
 
-    KL(v‖Q) = mean over i of Σ_k v_ik (log v_ik − log Q_ik), log Q = log_softmax(logits), once;
-    images (N,C,H,W), v (N,K) with rows on the simplex. 0 is perfect.
-    Raises ValueError for a v off the simplex or of another shape than the logits.
+    KL(v‖Q) = mean over i of Σ_k v_ik (log v_ik − log Q_ik), with log Q = log_softmax(logits).
+
+    Args:
+        model: the network.
+        images: (N,C,H,W), in its input range.
+        v: conditioning vectors (N,K), rows on the simplex.
+
+    Returns:
+        A number from 0 on, in nats; 0 is perfect.
+
+    Raises:
+        ValueError: v is off the simplex, or has another shape than the logits.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> v = torch.nn.functional.one_hot(data.y_train[:50], 10)
+        >>> 0 <= nil.metrics.conditional_kl(model, data.x_train[:50], v) < 0.1
+        True
     """
     out = _double(logits(model, images))
     v = torch.as_tensor(v).to(out)
@@ -92,11 +193,27 @@ def conditional_kl(model: nn.Module, images: Tensor, v: Tensor) -> float:
 
 
 def intra_class_cosine(f: Tensor, labels: Tensor) -> float:
-    """Mean cosine over the pairs i ≠ j of one class; 1 is a collapsed class.
+    """The mean cosine of two different rows of the same class.
 
-    With unit rows u and class sums S_c = Σ_{i in c} u_i, of n_c rows each:
-    Σ_c (‖S_c‖² − n_c) / Σ_c n_c (n_c − 1), linear in N. f (N,D) or images (N,C,H,W), labels (N,).
-    Raises ValueError where no class has two rows, for a zero row, NaN or unequal lengths.
+    Σ_c (‖S_c‖² − n_c) / Σ_c n_c (n_c − 1), with unit rows u and class sums S_c = Σ_{i in c} u_i of
+    n_c rows; the cost is linear in N.
+
+    Args:
+        f: features (N,D) or images (N,C,H,W).
+        labels: classes (N,).
+
+    Returns:
+        A number in [−1, 1]; 1 is a collapsed class.
+
+    Raises:
+        ValueError: no class has two rows, a row is zero or NaN, or the lengths differ.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> f = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> nil.metrics.intra_class_cosine(f, torch.tensor([3, 3, 8]))
+        1.0
     """
     u = _unit(f)
     sums, n = _class_sums(u, labels)
@@ -107,10 +224,26 @@ def intra_class_cosine(f: Tensor, labels: Tensor) -> float:
 
 
 def inter_class_cosine(f: Tensor, labels: Tensor) -> float:
-    """Mean cosine over the pairs of two different classes.
+    """The mean cosine of two rows of different classes.
 
-    (‖Σ_c S_c‖² − Σ_c ‖S_c‖²) / (N² − Σ_c n_c²), in the notation of `intra_class_cosine`;
-    f (N,D) or images (N,C,H,W), labels (N,). Raises ValueError where there is only one class.
+    (‖Σ_c S_c‖² − Σ_c ‖S_c‖²) / (N² − Σ_c n_c²), in the notation of `intra_class_cosine`.
+
+    Args:
+        f: features (N,D) or images (N,C,H,W).
+        labels: classes (N,).
+
+    Returns:
+        A number in [−1, 1].
+
+    Raises:
+        ValueError: there is only one class, a row is zero or NaN, or the lengths differ.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> f = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> nil.metrics.inter_class_cosine(f, torch.tensor([3, 3, 8]))
+        0.0
     """
     sums, n = _class_sums(_unit(f), labels)
     pairs = n.sum() ** 2 - n.square().sum()
@@ -120,13 +253,30 @@ def inter_class_cosine(f: Tensor, labels: Tensor) -> float:
 
 
 def vendi_score(f: Tensor) -> float:
-    """The effective number of different rows, from 1 (all alike) to N (all orthogonal).
+    """The effective number of different rows: a measure of diversity.
 
-    exp(−Σ λ log λ), λ the eigenvalues of UUᵀ/N, U the unit rows (the cosine kernel); UᵀU/N has
-    the same ones and is used where it is smaller. f (N,D), N ≥ 2, or images (N,C,H,W): pixels are
-    taken as they are, so with a background of −1 all images are alike; shift them if that is not
-    meant. Raises ValueError for fewer than two rows, a zero row or NaN.
+    exp(−Σ λ log λ), with λ the eigenvalues of UUᵀ/N, U the unit rows (the cosine kernel); UᵀU/N has
+    the same ones and is used if it is smaller. Pixels are taken as they are: with a background of
+    −1 all images are alike; shift them if that is not meant.
+
+    Args:
+        f: features (N,D) or images (N,C,H,W), N ≥ 2.
+
+    Returns:
+        A number from 1, all rows alike, to N, all rows orthogonal.
+
+    Raises:
+        ValueError: fewer than two rows, a zero row, or NaN.
+
     Source: Friedman & Dieng 2023, The Vendi Score, equation 2.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> round(nil.metrics.vendi_score(torch.eye(4)), 3)
+        4.0
+        >>> round(nil.metrics.vendi_score(torch.ones(4, 2)), 3)
+        1.0
     """
     u = _unit(f)
     gram = u @ u.T if len(u) <= u.shape[1] else u.T @ u
@@ -135,17 +285,53 @@ def vendi_score(f: Tensor) -> float:
 
 
 def vendi_by_class(f: Tensor, labels: Tensor) -> float:
-    """Mean over the classes of the Vendi score of each class; shapes, errors: `vendi_score`."""
+    """The Vendi score of each class, the mean over the classes.
+
+    Args:
+        f: features (N,D) or images (N,C,H,W).
+        labels: classes (N,), each with two rows or more.
+
+    Returns:
+        A number from 1 on.
+
+    Raises:
+        ValueError: as in `vendi_score`, or the lengths differ.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> f, labels = torch.eye(4), torch.tensor([3, 3, 8, 8])
+        >>> round(nil.metrics.vendi_by_class(f, labels), 3)
+        2.0
+    """
     labels = _check_length(labels, f)
     return sum(vendi_score(f[labels == c]) for c in labels.unique()) / len(labels.unique())
 
 
 def excess_vendi(f: Tensor, f_real: Tensor, labels: Tensor, labels_real: Tensor) -> float:
-    """Variety within the classes as a share of that of real images: 0 collapsed, 1 like real.
+    """Diversity within the classes as a share of that of real images.
 
-    (V − 1)/(V_real − 1), V the mean class Vendi score on equal counts: of each class in `labels`
-    the first min(n_c, n_c,real) rows of both. f (N,D), f_real (M,D), or images; labels (N,), (M,).
-    Raises ValueError for a class without real rows, other widths, or real rows that are alike.
+    (V − 1)/(V_real − 1), with V the mean class Vendi score on equal counts: of each class in
+    `labels` the first min(n_c, n_c,real) rows of both.
+
+    Args:
+        f: features (N,D) or images (N,C,H,W).
+        f_real: the same of real images, (M,D) or (M,C,H,W).
+        labels: classes (N,) of f.
+        labels_real: classes (M,) of f_real.
+
+    Returns:
+        A number from 0 on: 0 is collapsed, 1 as diverse as real images.
+
+    Raises:
+        ValueError: a class without two rows of both, other widths, or real rows that are alike.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> real, k = torch.eye(4), torch.tensor([3, 3, 8, 8])
+        >>> round(nil.metrics.excess_vendi(torch.ones(4, 4), real, k, k), 3)
+        0.0
     """
     labels, labels_real = _check_length(labels, f), _check_length(labels_real, f_real)
     ours, theirs = [], []
@@ -169,11 +355,29 @@ def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> dict[str, float]:
     """Precision, recall, density and coverage of `fake` against `real`, by k nearest neighbours.
 
     With B(y, r_k(y)) the open ball around y that reaches its k-th neighbour within its own set:
-    precision, share of fake in some real ball; recall, share of real in some fake ball; density,
-    mean number of real balls around a fake, over k; coverage, share of real balls with a fake in.
-    real (N,D), fake (M,D), or images; memory O((N + M)²). Raises ValueError unless
-    0 < k < min(N, M), and for NaN or different widths.
+    precision is the share of fake rows in a real ball, recall the share of real rows in a fake
+    ball, density the mean number of real balls around a fake row, over k, and coverage the share
+    of real balls that hold a fake row. Memory O((N + M)²).
+
+    Args:
+        real: features (N,D) or images (N,C,H,W).
+        fake: the same of generated images, (M,D) or (M,C,H,W).
+        k: which neighbour, 0 < k < min(N, M).
+
+    Returns:
+        "precision", "recall" and "coverage" in [0, 1], and "density" from 0 on.
+
+    Raises:
+        ValueError: another k, NaN, or different widths.
+
     Source: Kynkäänniemi et al. 2019 (precision, recall); Naeem et al. 2020 (density, coverage).
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> real = torch.arange(8.0)[:, None]
+        >>> nil.metrics.prdc(real, real[:4], k=2)
+        {'precision': 1.0, 'recall': 0.625, 'density': 0.625, 'coverage': 0.5}
     """
     real, fake = _rows(real), _rows(fake).to(real.device)
     if real.shape[1] != fake.shape[1]:
@@ -197,10 +401,27 @@ def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> dict[str, float]:
 
 
 def confusion(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Conditioned class (rows) against read class (columns), as shares of each row.
+    """The confusion matrix: target classes (rows) against predictions (columns), as shares.
 
-    C_kj = share of the images of class k with argmax logits = j; a row without images is 0.
-    images (N,C,H,W), labels (N,) -> (K,K) float32. Errors as in `inversion_accuracy`.
+    C_kj = the share of the images of class k with argmax logits = j; a row without images is 0.
+
+    Args:
+        model: the network.
+        images: (N,C,H,W), in its input range.
+        labels: target classes k (N,), from 0 to K−1.
+
+    Returns:
+        C (K,K) float32, on the device of the images.
+
+    Raises:
+        ValueError: images or labels do not fit the model or each other.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> C = nil.metrics.confusion(model, data.x_test, data.y_test)
+        >>> C.shape, bool(C.diagonal().mean() > 0.9)
+        (torch.Size([10, 10]), True)
     """
     from sklearn.metrics import confusion_matrix
 
@@ -221,13 +442,13 @@ def _checked(model: nn.Module, images: Tensor) -> nn.Module:
     return model
 
 
-def _batches(images: Tensor, batch_size: int):
+def _batches(images: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: at least 1 is needed.")
     return images.split(batch_size)
 
 
-def _check_length(labels, rows: Tensor) -> Tensor:
+def _check_length(labels: Tensor | Sequence[int], rows: Tensor) -> Tensor:
     labels = torch.as_tensor(labels, device=rows.device)
     if labels.shape != rows.shape[:1] or labels.is_floating_point():
         raise ValueError(
@@ -237,7 +458,7 @@ def _check_length(labels, rows: Tensor) -> Tensor:
     return labels.long()
 
 
-def _check_labels(labels, out: Tensor) -> Tensor:
+def _check_labels(labels: Tensor | Sequence[int], out: Tensor) -> Tensor:
     labels, K = _check_length(labels, out), out.shape[1]
     if labels.min() < 0 or labels.max() >= K:
         raise ValueError(
@@ -273,7 +494,7 @@ def _unit(f: Tensor) -> Tensor:
     return F.normalize(rows)
 
 
-def _class_sums(u: Tensor, labels) -> tuple[Tensor, Tensor]:
+def _class_sums(u: Tensor, labels: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
     """Sum of the rows of each class (c,D) and their number (c,)."""
     labels = _check_length(labels, u)
     _, place, n = labels.unique(return_inverse=True, return_counts=True)
