@@ -15,19 +15,27 @@ class InversionConfig:
     """How the generator is built and trained.
 
     Args:
-        steps: of Adam, one batch each.
-        batch_size: images in a step, at least 2.
-        lr: the learning rate that the steps begin with.
-        latent_dim: Z, the length of z.
-        width: the generator's channels between the grid and the pixels.
-        dropout: share of them that a step leaves out, in [0, 1).
+        steps: steps of Adam, one batch each.
+        batch_size: images per step, at least 2.
+        lr: the learning rate of the first half; it then falls to a twentieth.
+        latent_dim: Z, the length of the latent z.
+        width: channels of the generator between the grid and the pixels.
+        dropout: share of these channels that dropout sets to zero, in [0, 1).
         scale: the s of v = softmax(s·N(0,I)).
         start: brightness of the first images, a share of the input range; None for mid-grey noise.
-        modulation: the say of z over the channels; less makes the images of a class more alike,
-            and nearer to a soft target.
-        deformation: bends every image at random; .15 by a seventh of half its side, typically.
-        shading: dims the channels of every image, each by up to that share.
-        bfloat16: compute in 16 bits what bears it: faster where the processor knows them.
+        modulation: how strongly z scales and shifts the channels; with less, the images of a class
+            are more alike, and closer to a soft target.
+        deformation: how far every image is bent at random, typically, in halves of its side.
+        shading: the largest share by which a channel is dimmed at random.
+        bfloat16: compute layers in 16 bits: faster on processors that support it.
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.InversionConfig(steps=100).batch_size
+        128
     """
 
     steps: int = 400
@@ -43,7 +51,7 @@ class InversionConfig:
     shading: float = 0.0
     bfloat16: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, steps=1, batch_size=2, latent_dim=1, width=2)
         if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
             raise ValueError(
@@ -53,8 +61,8 @@ class InversionConfig:
         check_finite(self, "modulation")
         if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
             raise ValueError(
-                f"deformation={self.deformation} must lie in [0, 1], and needs a "
-                f"latent_dim of at least {2 * FIELD**2}."
+                f"deformation={self.deformation} must lie in [0, 1], and needs a latent_dim of at "
+                f"least {2 * FIELD**2}."
             )
         if not 0 <= self.shading <= 1:
             raise ValueError(f"shading={self.shading} must lie in [0, 1].")
@@ -63,9 +71,19 @@ class InversionConfig:
 
 
 class Preset(NamedTuple):
-    """A named setting: what is asked for, and how the generator is built and trained.
+    """A named setting: the loss, and how the generator is built and trained.
 
-    `PRESETS["vivid"].config.shading` is one number of it; `loss, config = PRESETS["vivid"]` both.
+    Args:
+        loss: the losses and their weights.
+        config: generator and training.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.PRESETS["vivid"].config.shading
+        0.6
+        >>> loss, config = nil.PRESETS["bold"]
+        >>> loss.weights
+        {'margin': 1, 'cosine': 1, 'background': 0.5}
     """
 
     loss: InversionLoss
@@ -82,12 +100,12 @@ PRESETS: dict[str, Preset] = {
     "paper": Preset(InversionLoss(), InversionConfig()),
     # Two changes: from the background, and far past the boundary.
     "bold": Preset(_FAR, InversionConfig(steps=500, start=0.02)),
-    # A third: what is drawn must bear being bent. A slower z then loses no class.
+    # A third: an image must keep its class when it is bent. A weaker z then loses no class.
     "readable": Preset(_FAR, _BENT),
-    # A fourth, for colours: it must bear another light, too.
+    # A fourth, for colours: an image must keep its class in another light, too.
     "vivid": Preset(_FAR, replace(_BENT, deformation=0.3, shading=0.6)),
-    # A fifth, for networks with batch normalisation: be typical of what it has counted in its
-    # training. So led, an image need not lie far past the boundary.
+    # A fifth, for networks with batch normalisation: features like the running statistics of the
+    # training. With these, an image need not lie far past the boundary.
     "typical": Preset(_TYPICAL, _BENT),
     # The papers' loss for images like those of the training; its weights are not published.
     "training-like": Preset(_ALIKE, InversionConfig()),
