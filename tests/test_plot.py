@@ -181,7 +181,8 @@ def test_any_order_and_unequal_classes():
 def test_a_mosaic_holds_the_pixels_themselves():
     x = torch.tensor([[[[-1.0, 1.0], [0.0, -1.0]]]])
     rgb = tiles.to_rgb(x, (-1, 1))
-    canvas, _ = tiles.mosaic(rgb, np.array([[0, -1]]))
+    canvas, pitch = tiles.mosaic(rgb, np.array([[0, -1]]))
+    assert pitch == tiles.Pitch(y=3, x=3, height=2, unit=1) and pitch.middle(0, 2) == 2.5
     assert canvas.shape == (3, 6, 3)
     np.testing.assert_allclose(canvas[:2, :2, 0], [[0, 1], [0.5, 0]])
     assert (canvas[:, 2:] == 1).all() and (canvas[2] == 1).all()
@@ -423,8 +424,14 @@ def inversion():
     """The README's first line, three steps of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return nil.invert(Plain(), image_shape=(1, 12, 12), num_classes=3, config=SHORT,
-                          progress=False, device="cpu")  # fmt: skip
+        return nil.invert(
+            Plain(),
+            image_shape=(1, 12, 12),
+            num_classes=3,
+            config=SHORT,
+            progress=False,
+            device="cpu",
+        )
 
 
 SHORT = nil.InversionConfig(steps=3, batch_size=8, width=8, latent_dim=20)
@@ -486,8 +493,13 @@ def test_soft_targets_are_rows_that_say_what_was_asked():
     v = torch.tensor([[0.5, 0.5, 0], [0, 0.25, 0.75], [1, 0, 0]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = nil.invert(Plain(), image_shape=(1, 12, 12), conditioning=nil.SoftTargets(3, v),
-                           config=SHORT, progress=False)  # fmt: skip
+        found = nil.invert(
+            Plain(),
+            image_shape=(1, 12, 12),
+            conditioning=nil.SoftTargets(3, v),
+            config=SHORT,
+            progress=False,
+        )
     fig = found.plot(4, judge=Plain())
     assert "asking for 50 % 0 and 50 % 1, 75 % 2 and 25 % 1, 0." in fig.alt
     assert "4 images a row" in fig.alt and "75 % 2\n25 % 1" in words(fig)

@@ -1,8 +1,10 @@
-"""What was asked of images, who reads it so, and which of them are drawn where."""
+"""The targets of images, which predictions meet them, and which images are drawn where."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +20,13 @@ ROWS, COLUMNS = 20, 10  # a gallery draws at most so many classes, and images of
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked of N images: the row (N,) of each, the rows' names, the classes' names.
+    """The targets of N images, and how a figure names them.
 
-    targets (N,K): where it was a mixture of classes and not one.
+    Args:
+        row: (N,) int64, the row of the figure that each image belongs to.
+        rows: the names of the rows.
+        names: the names of the K classes.
+        targets: (N,K), where the target was a mixture of classes and not one.
     """
 
     row: Tensor
@@ -29,36 +35,56 @@ class Asked:
     targets: Tensor | None = None
 
     @classmethod
-    def of(cls, labels, images: Tensor, classes, models) -> Asked:
-        """From labels (N,), a row a class, or from soft targets (N,K), a row for each of them."""
+    def of(
+        cls, labels: Any, images: Tensor, classes: Sequence[str] | None, models: Sequence[Any]
+    ) -> Asked:
+        """From labels (N,), a row a class, or from soft targets (N,K), a row for each of them.
+
+        Args:
+            labels: one an image, whole numbers or soft targets.
+            images: (N,C,H,W).
+            classes: names, in place of the models'.
+            models: whose names are taken otherwise.
+
+        Raises:
+            ValueError: other numbers of labels, or a label without a name.
+        """
         if not (isinstance(labels, Tensor) and labels.ndim == 2 and labels.is_floating_point()):
             k = labels_of(labels, images)
             names = names_of(classes, k, *models)
             return cls(k, names, names)
         v = check_simplex(labels.detach().cpu(), labels.shape[1])
         if len(v) != len(images):
-            raise ValueError(f"{len(v)} soft targets do not fit {len(images)} images: one an image "
-                             "is needed.")  # fmt: skip
+            raise ValueError(
+                f"{len(v)} soft targets do not fit {len(images)} images: one an image is needed."
+            )
         names = names_of(classes, torch.arange(v.shape[1]), *models)
         place = {}  # each different target, in the order in which it comes first
         row = [place.setdefault(tuple(target), len(place)) for target in v.tolist()]
         return cls(torch.tensor(row), [mixture(target, names) for target in place], names, v)
 
     def met_by(self, logits: Tensor) -> Tensor:
-        """Whether the class read from logits (N,K) is what was asked for, ties included; (N,)."""
+        """Whether logits (N,K) predict the target class, ties included; (N,) bool.
+
+        Raises:
+            ValueError: soft targets of another number of classes.
+        """
         if self.targets is None:
             return logits.argmax(1) == self.row
         if logits.shape[1] != self.targets.shape[1]:
-            raise ValueError(f"Soft targets of {self.targets.shape[1]} classes do not fit a "
-                             f"network of {logits.shape[1]}.")  # fmt: skip
+            raise ValueError(
+                f"Soft targets of {self.targets.shape[1]} classes do not fit a "
+                f"network of {logits.shape[1]}."
+            )
         return Condition(self.targets, self.targets).met_by(logits)
 
     def told(self, rows: list[str]) -> str:
+        """What the rows of a figure are, as part of a sentence."""
         what = "being the classes" if self.targets is None else "asking for"
         return f"{what} {listed(rows)}".replace("\n", " and ")
 
 
-def mixture(target, names: list[str]) -> str:
+def mixture(target: Sequence[float], names: list[str]) -> str:
     """The name of a soft target (K,), its three largest shares on a line each."""
     order = sorted(range(len(target)), key=lambda k: -target[k])[:3]
     if target[order[0]] >= 0.995:
@@ -67,10 +93,21 @@ def mixture(target, names: list[str]) -> str:
     return "\n".join(f"{percent(target[k])} {names[k]}" for k in order)
 
 
-def readings(model: nn.Module, images: Tensor, asked: Asked, input_range) -> np.ndarray:
-    """(N,) strings: "" where the model reads what was asked, else the name of what it reads.
+def readings(
+    model: nn.Module, images: Tensor, asked: Asked, input_range: Sequence[float]
+) -> np.ndarray:
+    """What a model predicts, where that is not the target.
 
     A model that takes another range than that of the images sees them in its own.
+
+    Args:
+        model: a network from (N,C,H,W) to logits (N,K).
+        images: (N,C,H,W) in `input_range`.
+        asked: their targets.
+        input_range: (low, high).
+
+    Returns:
+        (N,) strings: "" where the prediction is the target class, else the name of what it is.
     """
     low, high = input_range
     own_low, own_high = getattr(unwrapped(model), "input_range", None) or input_range
@@ -83,7 +120,16 @@ def readings(model: nn.Module, images: Tensor, asked: Asked, input_range) -> np.
 
 
 def placed(row: Tensor | None, N: int, columns: int) -> tuple[np.ndarray, list[int]]:
-    """Which image goes where, (R,C) with -1 for none, and the number of each row that is drawn."""
+    """Which image is drawn where.
+
+    Args:
+        row: (N,), the row that each image belongs to; None for a plain grid.
+        N: how many images.
+        columns: how many a row holds at most.
+
+    Returns:
+        Cells (R,C) of indices into the images, -1 for none, and the number of each row drawn.
+    """
     if row is None:
         columns = min(columns, int(np.ceil(np.sqrt(N))))
         flat = np.arange(min(N, ROWS * columns))
@@ -95,7 +141,7 @@ def placed(row: Tensor | None, N: int, columns: int) -> tuple[np.ndarray, list[i
     return np.array([np.pad(m, (0, width - len(m)), constant_values=-1) for m in members]), present
 
 
-def spread(rows) -> list[int]:
+def spread(rows: Sequence[int]) -> list[int]:
     """All rows, or as many as are drawn, evenly spaced, the first and the last among them."""
     if len(rows) <= ROWS:
         return list(rows)

@@ -1,13 +1,18 @@
-"""Charts: the course of a run, who reads what, features in the plane, curves."""
+"""Charts: the course of a run, who predicts what, features in the plane, curves."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from .. import metrics
@@ -27,21 +32,29 @@ from .theme import (
 
 
 @drawn
-def losses(history: dict[str, list[float]]) -> Figure:
+def losses(history: Mapping[str, Sequence[float]]) -> Figure:
     """How a run went: one small panel a loss term, the accuracy first, each with its last value.
 
     Args:
         history: name -> one number a step, equally long; "accuracy" is a share, "step" (if there)
             the horizontal axis.
 
+    Returns:
+        A figure whose alternative text says where each curve begins and ends.
+
     Raises:
         ValueError: an empty history or unequal lengths.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> figure = nil.plot.losses({"kl": [2.0, 0.25], "accuracy": [0.1, 1.0]})
+        >>> figure.alt[:59]
+        '2 curves over 2 steps: accuracy goes from 10 % to 100 % and'
     """
     series = {name: np.asarray(values, dtype=float) for name, values in history.items()}
     steps = series.pop("step", None)
-    if not series or {np.shape(v) for v in series.values()} != {
-        (len(next(iter(series.values()))),)
-    }:
+    first = next(iter(series.values()), np.zeros(0))
+    if not series or {np.shape(v) for v in series.values()} != {(len(first),)}:
         raise ValueError("A history of equally long lists, one a loss term, is needed.")
     names = sorted(series, key=lambda name: name != "accuracy")
     steps = np.arange(1, len(series[names[0]]) + 1) if steps is None else steps
@@ -59,37 +72,53 @@ def losses(history: dict[str, list[float]]) -> Figure:
     return told(fig, f"{len(names)} curves over {int(steps[-1]):,} steps:", "; ".join(said) + ".")
 
 
-def _panel(ax, name: str, steps, y) -> str:
+def _panel(ax: Axes, name: str, steps: np.ndarray, y: np.ndarray) -> str:
+    """One curve, and the sentence that tells it."""
     accuracy = name == "accuracy"
     show = percent if accuracy else "{:.3g}".format
     ax.plot(steps, y, color=RIGHT if accuracy else INK, linewidth=1.2)
     ax.plot(steps[-1], y[-1], "o", color=RIGHT if accuracy else INK, markersize=4)
     ax.set_title(f"{name.replace('_', ' ')} → {show(y[-1])}", size=9.5)
     said = f"{name} goes from {show(y[0])} to {show(y[-1])}"
-    if accuracy:
-        ax.set_ylim(-0.03, 1.06)
-        ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
-        passed = np.flatnonzero(y >= 0.95)
-        if len(passed):
-            ax.axvline(steps[passed[0]], color="#8a8a8a", linestyle=":", linewidth=1.2)
-            ax.annotate(f"95 % at step {int(steps[passed[0]])}", (steps[passed[0]], 0.08),
-                        (4, 0), textcoords="offset points", size=8.5)  # fmt: skip
-            said += f" and first passes 95 % at step {int(steps[passed[0]])}"
+    if not accuracy:
+        return said
+    ax.set_ylim(-0.03, 1.06)
+    ax.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
+    passed = np.flatnonzero(y >= 0.95)
+    if len(passed):
+        step = steps[passed[0]]
+        ax.axvline(step, color="#8a8a8a", linestyle=":", linewidth=1.2)
+        where = {"xytext": (4, 0), "textcoords": "offset points"}
+        ax.annotate(f"95 % at step {int(step)}", (step, 0.08), size=8.5, **where)
+        said += f" and first passes 95 % at step {int(step)}"
     return said
 
 
 @drawn
-def confusion(model: nn.Module, images: Tensor, labels: Tensor, *, classes=None) -> Figure:
-    """Conditioned class (rows) against the class that `model` reads (columns), in % of each row.
+def confusion(
+    model: nn.Module, images: Tensor, labels: Tensor, *, classes: Sequence[str] | None = None
+) -> Figure:
+    """Target class (rows) against the class that `model` predicts (columns), in % of each row.
 
     Args:
         model: a network of K classes.
         images: (N,C,H,W) in the model's input range.
-        labels: (N,) int64, the classes asked for.
+        labels: (N,) int64, the target classes.
         classes: K names, in place of the model's.
+
+    Returns:
+        A figure whose alternative text says how many predictions are right, and the worst error.
 
     Raises:
         ValueError: as `netinv_lite.metrics.confusion`.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> digits = nil.load_data("digits")
+        >>> x, y = digits.x_test[:50], digits.y_test[:50]
+        >>> figure = nil.plot.confusion(nil.load_classifier("digits"), x, y)
+        >>> figure.alt[:50]
+        'A heat map of 10 conditioned classes by 10 read on'
     """
     shares = metrics.confusion(model, images, labels).cpu().numpy()  # (K, K)
     k, K = labels_of(labels, images), len(shares)
@@ -106,17 +135,17 @@ def confusion(model: nn.Module, images: Tensor, labels: Tensor, *, classes=None)
     return told(fig, f"{what} are read as asked.", worst if right < 1 else "")
 
 
-def _heat_map(ax, shares: np.ndarray, names: list[str], *, written: bool) -> None:
+def _heat_map(ax: Axes, shares: np.ndarray, names: list[str], *, written: bool) -> None:
     """Shares (K,K) as squares from white to blue; with their percentages, else with a bar."""
     K = len(shares)
     blues = LinearSegmentedColormap.from_list("share", ["white", RIGHT])
     lines = {"edgecolors": "#dddddd", "linewidth": 0.5} if written else {}
     squares = ax.pcolormesh(shares, vmin=0, vmax=1, cmap=blues, **lines)
     if written:
+        look = {"ha": "center", "va": "center", "size": 9.5 if K <= 12 else 7.5}
         for i, j in np.argwhere(shares >= 0.005):
-            ax.text(j + 0.5, i + 0.5, f"{100 * shares[i, j]:.0f}", ha="center", va="center",
-                    color="white" if shares[i, j] > 0.85 else INK,
-                    size=9.5 if K <= 12 else 7.5)  # fmt: skip
+            ink = "white" if shares[i, j] > 0.85 else INK
+            ax.text(j + 0.5, i + 0.5, f"{100 * shares[i, j]:.0f}", color=ink, **look)
         for i in range(K):
             ax.add_patch(Rectangle((i, i), 1, 1, fill=False, edgecolor=INK, clip_on=False))
     else:
@@ -130,9 +159,24 @@ def _heat_map(ax, shares: np.ndarray, names: list[str], *, written: bool) -> Non
     ax.spines[:].set_visible(False)
 
 
+class _Points(NamedTuple):
+    """One set of points of an embedding: features (N,…), labels (N,), and how they are drawn."""
+
+    name: str
+    features: Tensor
+    labels: Tensor
+    marker: str
+
+
 @drawn
 def embedding(
-    features: Tensor, labels: Tensor, *, real=None, real_labels=None, method="pca", classes=None
+    features: Tensor,
+    labels: Tensor,
+    *,
+    real: Tensor | None = None,
+    real_labels: Tensor | None = None,
+    method: str = "pca",
+    classes: Sequence[str] | None = None,
 ) -> Figure:
     """Features in the plane, a colour and a name for each class; real ones: crosses, grey names.
 
@@ -145,38 +189,49 @@ def embedding(
             (seed 0: near is alike, far says nothing).
         classes: names.
 
+    Returns:
+        A figure whose alternative text says how many points lie nearest the centre of their class.
+
     Raises:
         ValueError: another method, real without labels, or unequal lengths.
+
+    Source: van der Maaten & Hinton 2008 (t-SNE).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> digits = nil.load_data("digits")
+        >>> figure = nil.plot.embedding(digits.x_test[:50], digits.y_test[:50])
+        >>> figure.alt[:47]
+        '50 generated images as points in the plane (pca'
     """
-    k = labels_of(labels, features)
     if (real is None) != (real_labels is None):
         raise ValueError("real and real_labels belong together.")
-    sets = [("generated", features, k, "o")]
+    sets = [_Points("generated", features, labels_of(labels, features), "o")]
     if real is not None:
-        sets.append(("real", real, labels_of(real_labels, real), "x"))
-    every = torch.cat([f.detach().flatten(1).cpu().double() for _, f, _, _ in sets]).numpy()
+        sets.append(_Points("real", real, labels_of(real_labels, real), "x"))
+    every = torch.cat([s.features.detach().flatten(1).cpu().double() for s in sets]).numpy()
     plane, axis = _project(every, method)
-    names = names_of(classes, torch.cat([torch.as_tensor(s[2]) for s in sets]))
+    names = names_of(classes, torch.cat([s.labels for s in sets]))
     fig = Figure(figsize=(WIDTH, 0.85 * WIDTH), layout="constrained")
     ax, start = fig.subplots(), 0
-    colours = PALETTE if len(names) <= 10 else matplotlib.colormaps["viridis"](
-        np.linspace(0, 0.95, len(names)))  # fmt: skip
+    colours = PALETTE
+    if len(names) > 10:
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(names)))
     for name, f, y, marker in sets:
         points = plane[start : start + len(f)]
         start += len(f)
-        width = 1.0 if marker == "x" else 0
-        ax.scatter(*points.T, c=[colours[i] for i in y], s=16, marker=marker, alpha=0.7,
-                   linewidths=width, label=f"{name} ({len(f):,})")  # fmt: skip
+        look = {"s": 16, "alpha": 0.7, "linewidths": 1.0 if marker == "x" else 0}
+        inks, label = [colours[i] for i in y], f"{name} ({len(f):,})"
+        ax.scatter(*points.T, c=inks, marker=marker, label=label, **look)
     if len(sets) > 1:
-        _name_classes(ax, plane[len(features) :], sets[1][2], names, weight="normal", color=FAINT)
-    nearest = _name_classes(ax, plane[: len(features)], k, names, weight="bold")
+        _name_classes(ax, plane[len(features) :], sets[1].labels, names, color=FAINT)
+    nearest = _name_classes(ax, plane[: len(features)], sets[0].labels, names, weight="bold")
     if len(sets) > 1:
         fig.legend(loc="outside upper left", ncols=2, handletextpad=0.2)
     ax.set(xlabel=axis[0], ylabel=axis[1], xticks=[], yticks=[])
-    counts = " and ".join(f"{len(f):,} {name}" for name, f, _, _ in sets)
-    return told(
-        fig, f"{counts} images as points in the plane ({method}): {', '.join(axis)};", f"{nearest}."
-    )
+    counts = " and ".join(f"{len(s.features):,} {s.name}" for s in sets)
+    what = f"{counts} images as points in the plane ({method}): {', '.join(axis)};"
+    return told(fig, what, f"{nearest}.")
 
 
 def _project(rows: np.ndarray, method: str) -> tuple[np.ndarray, list[str]]:
@@ -187,8 +242,8 @@ def _project(rows: np.ndarray, method: str) -> tuple[np.ndarray, list[str]]:
         from sklearn.decomposition import PCA
 
         pca = PCA(2).fit(rows)
-        names = [f"component {i + 1}: {percent(s)} of the variance"
-                 for i, s in enumerate(pca.explained_variance_ratio_)]  # fmt: skip
+        shares = map(percent, pca.explained_variance_ratio_)
+        names = [f"component {i}: {share} of the variance" for i, share in enumerate(shares, 1)]
         return pca.transform(rows), names
     if method == "tsne":
         from sklearn.manifold import TSNE
@@ -198,16 +253,17 @@ def _project(rows: np.ndarray, method: str) -> tuple[np.ndarray, list[str]]:
     raise ValueError(f"method={method!r}: 'pca' or 'tsne' is meant.")
 
 
-def _name_classes(ax, points: np.ndarray, k: Tensor, names: list[str], **font) -> str:
+def _name_classes(ax: Axes, points: np.ndarray, k: Tensor, names: list[str], **font: Any) -> str:
     """Write each class's name on its centre; say how many points lie nearest their own."""
     from matplotlib.patheffects import withStroke
 
     present = k.unique()
     centres = np.stack([np.median(points[(k == c).numpy()], axis=0) for c in present])
+    look = {"ha": "center", "va": "center", "size": 10.5}
     for c, (x, y) in zip(present.tolist(), centres, strict=True):
         if len(present) <= 20:
-            ax.text(x, y, names[c], ha="center", va="center", size=10.5, **font,
-                    path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
+            halo = withStroke(linewidth=3, foreground="white")
+            ax.text(x, y, names[c], path_effects=[halo], **look, **font)
     nearest = present[np.square(points[:, None] - centres).sum(2).argmin(1)]
     return (
         f"{percent((nearest == k).double().mean())} of the generated lie nearest the centre of "
@@ -216,7 +272,15 @@ def _name_classes(ax, points: np.ndarray, k: Tensor, names: list[str], **font) -
 
 
 @drawn
-def curve(x, ys: dict, *, xlabel: str = "", ylabel: str = "", title=None, log: str = "") -> Figure:
+def curve(
+    x: ArrayLike,
+    ys: Mapping[str, ArrayLike],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str | None = None,
+    log: str = "",
+) -> Figure:
     """Lines with their names at their ends; several runs become a mean and their whole range.
 
     Args:
@@ -227,8 +291,17 @@ def curve(x, ys: dict, *, xlabel: str = "", ylabel: str = "", title=None, log: s
         title: a line above.
         log: "x", "y" or "xy" for logarithmic axes.
 
+    Returns:
+        A figure whose alternative text says where each line begins and ends.
+
     Raises:
         ValueError: no line, or lengths that differ from x.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> runs = {"KL": [[2.0, 0.5], [2.2, 0.7]]}
+        >>> nil.plot.curve([1, 100], runs, xlabel="step", ylabel="loss", log="x").alt
+        'Curves of loss over step, 1 to 100, means of 2 runs with their range: KL from 2.1 to 0.6.'
     """
     x = np.asarray(x, dtype=float)
     ys = {name: np.atleast_2d(np.asarray(y, dtype=float)) for name, y in ys.items()}
@@ -243,8 +316,8 @@ def curve(x, ys: dict, *, xlabel: str = "", ylabel: str = "", title=None, log: s
         getattr(ax, f"{axis}axis").set_minor_formatter("")  # mathtext, which is off, by default
     for i, (name, y) in enumerate(ys.items()):
         colour, mean = PALETTE[i % 10], y.mean(0)
-        ax.plot(x, mean, color=colour, marker="osD^vP*X<>"[i % 10] if len(x) <= 30 else None,
-                markersize=4.5)  # fmt: skip
+        marker = "osD^vP*X<>"[i % 10] if len(x) <= 30 else None
+        ax.plot(x, mean, color=colour, marker=marker, markersize=4.5)
         if len(y) > 1:
             ax.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.18, linewidth=0)
         said.append(f"{name} from {mean[0]:.3g} to {mean[-1]:.3g}")
@@ -255,16 +328,17 @@ def curve(x, ys: dict, *, xlabel: str = "", ylabel: str = "", title=None, log: s
     return told(fig, title and f"{title}.", f"{over}{mean}:", "; ".join(said) + ".")
 
 
-def _label_ends(ax, ends: dict[str, float]) -> None:
+def _label_ends(ax: Axes, ends: dict[str, float]) -> None:
     """Each line's name at the right, in its colour, pushed apart where two would touch."""
     to_axes = ax.transData + ax.transAxes.inverted()
     x = ax.get_xlim()[1]
     heights = {name: to_axes.transform((x, y))[1] for name, y in ends.items()}
     order, last = sorted(heights, key=heights.get), -1.0
+    look = {"xycoords": "axes fraction", "va": "center", "weight": "bold"}
     for name in order:
         last = max(heights[name], last + 0.075)
-        ax.annotate(name, (1.02, last), xycoords="axes fraction", va="center",
-                    color=_deep(PALETTE[list(ends).index(name) % 10]), weight="bold")  # fmt: skip
+        ink = _deep(PALETTE[list(ends).index(name) % 10])
+        ax.annotate(name, (1.02, last), color=ink, **look)
 
 
 def _deep(colour: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from .._core.device import unwrapped
 from .._core.serialization import write_atomically
 from .._core.validation import check_images, range_of
 from ..conditioning import SoftTargets
-from .asked import COLUMNS, ROWS, Asked, left_out, placed, readings, spread  # noqa: F401
-from .mosaic import Gallery, explained, to_rgb
+from .asked import COLUMNS, ROWS, Asked, left_out, placed, readings, spread
+from .mosaic import Gallery, Heading
+from .pixels import explained, to_rgb
 from .theme import Figure, drawn, percent, png, told
 
 if TYPE_CHECKING:
     from ..inversion import Inversion
+
+__all__ = ["COLUMNS", "ROWS", "compare", "gallery", "generators", "image_grid", "save"]
 
 
 @drawn
@@ -28,18 +32,18 @@ def image_grid(
     *,
     classifier: nn.Module | None = None,
     judge: nn.Module | None = None,
-    classes=None,
+    classes: Sequence[str] | None = None,
     title: str | None = None,
-    input_range=None,
+    input_range: Sequence[float] | None = None,
 ) -> Figure:
-    """Images, one class a row; with a judge, each says whether it is read as asked.
+    """Images, one class a row; with a judge, each says whether it is read as its target class.
 
     Args:
         images: (N,C,H,W). One channel is grey, three are a colour, others stand side by side;
             a single row or column of pixels, a signal, is drawn as a line.
         labels: (N,) int64, or (N,K) soft targets, a row of the figure for each different one, or
             None for a plain grid.
-        classifier: the network that was inverted; a line says what it reads.
+        classifier: the network that was inverted; a line says what it predicts.
         judge: an independent one. The marks on the tiles are the judge's, or the classifier's
             where it is alone; shares are over all images, drawn or not.
         classes: names, in place of the networks' own.
@@ -48,8 +52,19 @@ def image_grid(
             (-1, 1) where some pixels are negative. A network that says it takes another is shown
             the images in its own.
 
+    Returns:
+        A figure whose alternative text says what is drawn, and how much of it is read as asked.
+
     Raises:
         ValueError: another shape, range or number of labels.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> digits = nil.load_data("digits")
+        >>> x, y = digits.x_test[:6], digits.y_test[:6]
+        >>> figure = nil.plot.image_grid(x, y, judge=nil.load_judge("digits"))
+        >>> figure.alt[-39:]
+        'The judge reads 6 of 6 as asked, 100 %.'
     """
     readers = {"classifier": classifier, "judge": judge}
     readers = {who: model for who, model in readers.items() if model is not None}
@@ -69,17 +84,24 @@ def image_grid(
     cells, shown = placed(row, len(images), 6 if wide else COLUMNS)
     rows = [asked.rows[i] for i in shown]
     notes = explained(images) + left_out(row, cells, len(images), judged=bool(readers))
-    art = Gallery(pixels, cells, rows, tags, title, lines=lines, notes=notes)
-    art.reader = (list(readers) or ["judge"])[-1]
-    what = f"{cells.shape[1]} images a row, the rows {asked.told(rows)}." if rows else (
-        f"{len(images):,} images, {cells.shape[1]} a row.")  # fmt: skip
+    below = {"lines": lines, "notes": notes, "reader": (list(readers) or ["judge"])[-1]}
+    art = Gallery(pixels, cells, rows, tags, title, **below)
+    what = f"{len(images):,} images, {cells.shape[1]} a row."
+    if rows:
+        what = f"{cells.shape[1]} images a row, the rows {asked.told(rows)}."
     return told(art.draw(), title and f"{title}.", what, *lines, *notes)
 
 
 def gallery(
-    inversion: Inversion, per_class: int = 10, *, judge: nn.Module | None = None, classes=None,
-    title: str | None = None, seed: int = 0, choose_from: int = 1,
-) -> Figure:  # fmt: skip
+    inversion: Inversion,
+    per_class: int = 10,
+    *,
+    judge: nn.Module | None = None,
+    classes: Sequence[int] | None = None,
+    title: str | None = None,
+    seed: int = 0,
+    choose_from: int = 1,
+) -> Figure:
     """New images of an inversion in its own range and with its classes' names; `Inversion.plot`.
 
     Args:
@@ -90,33 +112,53 @@ def gallery(
             targets.
         title: by default the name of the network, and how many of the classes are drawn.
         seed: of the images.
-        choose_from: as in `Inversion.sample`.
+        choose_from: best-of-n, as in `Inversion.sample`.
+
+    Returns:
+        A figure as that of `image_grid`.
 
     Raises:
         ValueError: as `Inversion.sample` and `image_grid`.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> quick = nil.InversionConfig(steps=5, batch_size=32)
+        >>> classifier = nil.load_classifier("digits")
+        >>> inversion = nil.invert(classifier, config=quick, progress=False)
+        >>> nil.plot.gallery(inversion, 2, classes=[3, 5]).alt[:58]
+        'digits, inverted: 2 of 10 classes. 2 images a row, the row'
     """
     scheme, network = inversion.conditioning, unwrapped(inversion.classifier)
     soft = isinstance(scheme, SoftTargets)
     n = len(scheme.targets) if soft else inversion.num_classes
     classes = spread(range(n)) if classes is None else list(classes)
-    images, labels = inversion.sample(per_class, seed=seed, classes=classes,
-                                      choose_from=choose_from)  # fmt: skip
+    sampled = {"seed": seed, "classes": classes, "choose_from": choose_from}
+    images, labels = inversion.sample(per_class, **sampled)
     if soft:
         labels = scheme.targets[classes].repeat_interleave(per_class, 0)  # (n·per_class, K)
     name = getattr(network, "record", {}).get("data", type(network).__name__)
-    some = (
-        "" if len(classes) == n else f": {len(classes)} of {n} {'targets' if soft else 'classes'}"
+    kind = "targets" if soft else "classes"
+    some = "" if len(classes) == n else f": {len(classes)} of {n} {kind}"
+    return image_grid(
+        images,
+        labels,
+        classifier=network,
+        judge=judge,
+        title=title or f"{name}, inverted{some}",
+        input_range=inversion.input_range,
     )
-    title = title or f"{name}, inverted{some}"
-    return image_grid(images, labels, classifier=network, judge=judge, title=title,
-                      input_range=inversion.input_range)  # fmt: skip
 
 
 @drawn
 def compare(
-    groups: dict[str, Tensor], labels: Tensor, *, judge: nn.Module, classes=None, input_range=None
+    groups: Mapping[str, Tensor],
+    labels: Tensor,
+    *,
+    judge: nn.Module,
+    classes: Sequence[str] | None = None,
+    input_range: Sequence[float] | None = None,
 ) -> Figure:
-    """Galleries side by side, and below each the share that the judge reads as asked.
+    """Galleries side by side, and below each the share that the judge reads as the target class.
 
     Args:
         groups: name -> images (N,C,H,W), one to six, all conditioned on the same labels.
@@ -125,8 +167,18 @@ def compare(
         classes: names, in place of the judge's.
         input_range: (low, high) of all groups; by default as in `image_grid`.
 
+    Returns:
+        A figure whose alternative text says the share of each group.
+
     Raises:
         ValueError: another number of groups, and as `image_grid`.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> digits, judge = nil.load_data("digits"), nil.load_judge("digits")
+        >>> x, y = digits.x_test[:20], digits.y_test[:20]
+        >>> nil.plot.compare({"real": x, "upside down": x.flip(2)}, y, judge=judge).alt[:26]
+        '2 galleries side by side, '
     """
     if not 1 <= len(groups) <= 6:
         raise ValueError(f"One to six groups can be compared, not {len(groups)}.")
@@ -139,13 +191,15 @@ def compare(
     rows, n = [asked.rows[i] for i in shown], block.shape[1]
     parts = [np.where(block < 0, -1, block + g * N) for g in range(len(groups))]
     parts = [np.pad(part, ((0, 0), (0, 1)), constant_values=-1) for part in parts]  # a gutter
-    heads = [(g * (n + 1), n, name) for g, name in enumerate(groups)]
     shares = [percent(s) for s in (tags.reshape(len(groups), -1) == "").mean(1)]
-    feet = [(g * (n + 1), n, share) for g, share in enumerate(shares)]
     notes = explained(images) + left_out(asked.row, block, N)
-    lines = ["Share that the judge reads as asked."]
-    cells = np.concatenate(parts, axis=1)[:, :-1]
-    art = Gallery(pixels, cells, rows, tags, heads=heads, feet=feet, lines=lines, notes=notes)
+    around = {
+        "heads": [Heading(g * (n + 1), n, name) for g, name in enumerate(groups)],
+        "feet": [Heading(g * (n + 1), n, share) for g, share in enumerate(shares)],
+        "lines": ["Share that the judge reads as asked."],
+        "notes": notes,
+    }
+    art = Gallery(pixels, np.concatenate(parts, axis=1)[:, :-1], rows, tags, **around)
     said = "; ".join(f"{name}, {share}" for name, share in zip(groups, shares, strict=True))
     what = f"{len(groups)} galleries side by side, the rows {asked.told(rows)}."
     return told(art.draw(), what, f"The judge reads as asked: {said}.", *notes)
@@ -153,7 +207,12 @@ def compare(
 
 @drawn
 def generators(
-    images: list[Tensor], labels: Tensor, *, judge=None, classes=None, input_range=None
+    images: Sequence[Tensor],
+    labels: Tensor,
+    *,
+    judge: nn.Module | None = None,
+    classes: Sequence[str] | None = None,
+    input_range: Sequence[float] | None = None,
 ) -> Figure:
     """The papers' figure: a class in each row, a generator in each column.
 
@@ -165,10 +224,20 @@ def generators(
         classes: names, in place of the judge's.
         input_range: (low, high) of them all; by default as in `image_grid`.
 
+    Returns:
+        A figure whose alternative text says what is drawn.
+
     Raises:
         ValueError: no generator, and as `image_grid`.
 
     Source: the AAAI abstract on network inversion, Figure 2.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> digits = nil.load_data("digits")
+        >>> x, y = digits.x_test[:20], digits.y_test[:20]
+        >>> nil.plot.generators([x, x.flip(2)], y).alt[-31:]
+        'by 2 columns, a generator each.'
     """
     if not len(images):
         raise ValueError("The images of at least one generator are needed.")
@@ -187,7 +256,7 @@ def generators(
         low, high = percent(share.min()), percent(share.max())
         each = low if low == high else f"{low} to {high}"
         lines = [f"The judge reads {each} of each generator's images as asked."]
-    rows, heads = [asked.rows[i] for i in present], [(g, 1, str(g + 1)) for g in range(G)]
+    rows, heads = [asked.rows[i] for i in present], [Heading(g, 1, str(g + 1)) for g in range(G)]
     cut = [f"Drawn: {G} of {len(images)} generators."] if len(images) > G else []
     notes = explained(shown[0]) + cut
     said = asked.told(rows).removeprefix("being ")
@@ -209,6 +278,14 @@ def save(fig: Figure, path: str | Path) -> Path:
     Raises:
         ValueError: a figure without `alt`, or another ending.
         OSError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import netinv_lite as nil
+        >>> figure = nil.plot.curve([1, 2], {"loss": [3.0, 1.0]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nil.plot.save(figure, f"{folder}/loss.png").name
+        'loss.png'
     """
     path = Path(path).expanduser()
     alt = getattr(fig, "alt", "")
@@ -220,15 +297,19 @@ def save(fig: Figure, path: str | Path) -> Path:
     return write_atomically(path, lambda partial: partial.write_bytes(png(fig)))
 
 
-def _pixels(groups: list[Tensor], models, input_range) -> tuple[np.ndarray, tuple[float, float]]:
+def _pixels(
+    groups: Sequence[Tensor], models: Sequence[nn.Module], input_range: Sequence[float] | None
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Images (N,C,H,W) of one shape as tiles (N,H',W',3), group after group, and their range."""
     for images in groups:
         if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
         if images.shape[1:] != groups[0].shape[1:]:
-            raise ValueError(f"Images of one shape are needed, not {tuple(groups[0].shape)} and "
-                             f"{tuple(images.shape)}.")  # fmt: skip
+            raise ValueError(
+                f"Images of one shape are needed, not {tuple(groups[0].shape)} and "
+                f"{tuple(images.shape)}."
+            )
     every = torch.cat([x.detach().flatten().cpu() for x in groups])
     span = range_of(every, *models, given=input_range)
     groups = [check_images(x, x.shape[1:], span) for x in groups]

@@ -6,7 +6,9 @@ import functools
 import io
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import torch
@@ -16,9 +18,13 @@ from torch import Tensor, nn
 
 from .._core.device import unwrapped
 
+P, R = ParamSpec("P"), TypeVar("R")
+
 # seaborn's "colorblind" palette
-PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
-           "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")  # fmt: skip
+PALETTE = (
+    *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),
+    *("#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"),
+)
 RIGHT, WRONG, INK, FAINT = "#0173b2", "#c75000", "#1a1a1a", "#5c5c5c"
 PALE, DEEP = "#fde4d0", "#7d3200"  # behind and in the name of what is read wrongly
 WIDTH = 5.2  # inches of a full-width figure; 9-point text is then legible on a 390-pixel phone
@@ -61,6 +67,11 @@ class Figure(_Figure):
     the middle of a cell it is `display(fig)`. In a script, `fig.show()` opens a window or writes a
     temporary file, and `netinv_lite.plot.save(fig, "name.png")` a lasting one. pyplot does not
     know the figure, so nothing has to be closed, and `plt.show()` does not show it.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.plot.curve([1, 2, 3], {"loss": [3.0, 2.0, 1.0]})
+        <Figure of 5.2 x 3.1 inches: Curves of values over x, 1 to 3: loss from 3 to 1.>
     """
 
     alt = ""
@@ -76,16 +87,22 @@ class Figure(_Figure):
         """Show the figure: in the notebook, else in a window, else as a file whose path is printed.
 
         A window needs an interactive matplotlib backend and a screen; a script then waits until it
-        is closed. `warn` has no effect: it is matplotlib's.
+        is closed.
+
+        Args:
+            warn: without effect; it is matplotlib's.
         """
         if _in_notebook():
             self._ipython_display_()
         elif not _shown_in_window(self):
-            with tempfile.NamedTemporaryFile("wb", prefix="netinv_lite-", suffix=".png",
-                                             delete=False) as file:  # fmt: skip
+            with tempfile.NamedTemporaryFile(
+                "wb", prefix="netinv_lite-", suffix=".png", delete=False
+            ) as file:
                 file.write(png(self))
-            print(f"There is no window to show it in; the figure is in {Path(file.name)}. Use "
-                  'netinv_lite.plot.save(figure, "name.png") for a place of your own.')  # fmt: skip
+            print(
+                f"There is no window to show it in; the figure is in {Path(file.name)}. Use "
+                'netinv_lite.plot.save(figure, "name.png") for a place of your own.'
+            )
 
     def __repr__(self) -> str:
         width, height = self.get_size_inches()
@@ -118,11 +135,11 @@ def _shown_in_window(fig: Figure) -> bool:
     return True
 
 
-def drawn(function):
+def drawn(function: Callable[P, R]) -> Callable[P, R]:
     """Run a drawing function in this module's look whatever the rcParams are; restore them."""
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with context(["default", {**LOOK, "text.parse_math": False}]):
             return function(*args, **kwargs)
 
@@ -145,20 +162,34 @@ def told(fig: Figure, *sentences: str | None) -> Figure:
 
 
 def percent(share: float) -> str:
-    """A share in words; 100 % and 0 % are said only of all and of none."""
+    """A share in words; 100 % and 0 % are said only of all and of none.
+
+    Args:
+        share: in [0, 1].
+
+    Example:
+        >>> from netinv_lite.plot.theme import percent
+        >>> percent(0.256), percent(0.9999), percent(1)
+        ('26 %', '99.9 %', '100 %')
+    """
     share = 100 * float(share)
-    return f"{share:.0f} %" if share in (0, 100) or 0.5 <= share < 99.5 else (
-        f"{min(max(share, 0.1), 99.9):.1f} %")  # fmt: skip
+    if share in (0, 100) or 0.5 <= share < 99.5:
+        return f"{share:.0f} %"
+    return f"{min(max(share, 0.1), 99.9):.1f} %"
 
 
-def listed(names) -> str:
+def listed(names: Iterable[str]) -> str:
     """The names in one line, the middle left out where they are many."""
     names = list(names)
     return ", ".join(names if len(names) <= 12 else [*names[:3], "…", *names[-2:]])
 
 
-def labels_of(labels, rows: Tensor) -> Tensor:
-    """(N,) int64 labels on the CPU, one for each of `rows`, none negative; else a ValueError."""
+def labels_of(labels: Any, rows: Tensor) -> Tensor:
+    """The labels of rows (N,…) as int64 (N,) on the CPU.
+
+    Raises:
+        ValueError: not one whole number a row, or a negative one.
+    """
     labels = torch.as_tensor(labels).detach().cpu()
     if labels.shape != rows.shape[:1] or labels.is_floating_point() or (labels < 0).any():
         raise ValueError(
@@ -168,8 +199,17 @@ def labels_of(labels, rows: Tensor) -> Tensor:
     return labels.long()
 
 
-def names_of(classes, labels: Tensor | None, *models) -> list[str]:
-    """Class names: the caller's, a model's, or numbers; a ValueError where a label has none."""
+def names_of(classes: Sequence[str] | None, labels: Tensor | None, *models: Any) -> list[str]:
+    """Class names: the caller's, a model's (its attribute `classes`), or numbers.
+
+    Args:
+        classes: the caller's, or None.
+        labels: (N,), each of which needs a name.
+        models: networks, or what else may have `classes` or `num_classes`.
+
+    Raises:
+        ValueError: a label has no name.
+    """
     models = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
     K = 0 if labels is None or not len(labels) else int(labels.max()) + 1
     for names in (classes, *(getattr(m, "classes", None) for m in models)):
@@ -181,5 +221,14 @@ def names_of(classes, labels: Tensor | None, *models) -> list[str]:
 
 
 def style() -> None:
-    """Give the notebook's own matplotlib figures this module's look (rcParams)."""
+    """Give the notebook's own matplotlib figures this module's look (rcParams).
+
+    Example:
+        >>> import matplotlib
+        >>> import netinv_lite as nil
+        >>> with matplotlib.rc_context():
+        ...     nil.plot.style()
+        ...     matplotlib.rcParams["axes.facecolor"]
+        'white'
+    """
     matplotlib.rcParams.update(LOOK)
