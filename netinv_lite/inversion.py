@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,39 @@ from .losses import KINDS, Batch, Loss, surest
 from .presets import PRESETS, InversionConfig
 
 if TYPE_CHECKING:
-    from .plot.style import Figure
+    from .plot.theme import Figure
+
+# Fields of a config that the generator is built from.
+BUILD = ("latent_dim", "width", "dropout", "start", "modulation", "deformation", "shading")
 
 
 class Inversion:
-    """A trained generator with its classifier: `sample`, `images`, `accuracy`, `save`, `load`.
+    """A trained generator with its classifier: what `invert` returns.
 
-    `history` is a dict of equally long lists: each loss term, `total`, and `accuracy` (of the
-    training batch).
+    `history` is a dict of equally long lists, one number per step: each loss term, unweighted,
+    their weighted sum `total`, and `accuracy`, the share of the training batch that is predicted
+    as its target class.
+
+    Args:
+        classifier: the inverted network.
+        generator: from latents and conditions to images.
+        conditioning: how targets are drawn and enter the generator.
+        loss: what the generator was trained with.
+        config: how it was built and trained.
+        seed: of its first weights and of all that was drawn.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier = nil.load_classifier("digits")
+        >>> quick = nil.InversionConfig(steps=60, batch_size=32)
+        >>> inversion = nil.invert(classifier, config=quick, progress=False)
+        >>> images, labels = inversion.sample(per_class=3, seed=1)
+        >>> images.shape, labels.shape
+        (torch.Size([30, 1, 28, 28]), torch.Size([30]))
+        >>> inversion.accuracy(n=100) > 0.5
+        True
+        >>> sorted(inversion.history)
+        ['accuracy', 'cosine', 'cross_entropy', 'kl', 'total']
     """
 
     def __init__(
@@ -48,23 +73,30 @@ class Inversion:
         loss: Loss,
         config: InversionConfig,
         seed: int,
-    ):
+    ) -> None:
         self.classifier, self.generator, self.conditioning = classifier, generator, conditioning
         self.loss, self.config, self.seed = loss, config, seed
         self.history: dict[str, list[float]] = {}
 
     @property
     def device(self) -> torch.device:
+        """Where the generator is."""
         return next(self.generator.parameters()).device
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """That of the images: what the classifier takes."""
+        """(low, high) of the pixels."""
         return self.generator.input_range
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
         return self.generator.image_shape
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.conditioning.num_classes
 
     def sample(
         self,
@@ -74,12 +106,22 @@ class Inversion:
         classes: Sequence[int] | None = None,
         choose_from: int = 1,
     ) -> tuple[Tensor, Tensor]:
-        """New images, class-major, and their classes.
+        """New images of each class, class-major, with their target classes.
 
-        -> images (n·per_class, C, H, W) in the input range and labels (n·per_class,) int64; n is
-        the number of `classes` (default: all; with soft targets, the number of rows).
-        choose_from: draw so many times as many, and keep those of each class whose log-odds the
-            classifier puts highest: easily afforded, as drawing is cheap.
+        Args:
+            per_class: images of each class.
+            seed: of latents and conditioning vectors.
+            classes: some of the classes; by default all. With soft targets, numbers of rows.
+            choose_from: draw so many times as many images, and keep those of each class with the
+                largest log-odds; drawing is cheap.
+
+        Returns:
+            Images (n·per_class,C,H,W) in the input range and labels (n·per_class,) int64, on the
+            CPU, for n classes.
+
+        Raises:
+            ValueError: no images or no classes are asked for, a class does not exist, or
+                `choose_from` is given with soft targets.
         """
         for name, value in (("per_class", per_class), ("choose_from", choose_from)):
             if value < 1:
@@ -102,7 +144,19 @@ class Inversion:
         return images, k
 
     def images(self, v: Tensor, z: Tensor | None = None, *, seed: int = 0) -> Tensor:
-        """Images of chosen vectors v (B,K) and latents z (B,Z), drawn by `seed` where not given."""
+        """Images of given conditioning vectors.
+
+        Args:
+            v: (B,K), rows on the simplex.
+            z: latents (B,Z); by default drawn.
+            seed: of the latents that are drawn.
+
+        Returns:
+            Images (B,C,H,W) in the input range, on the CPU.
+
+        Raises:
+            ValueError: a row off the simplex, or another shape.
+        """
         v = check_simplex(v, self.num_classes)
         if z is None:
             random = torch.Generator().manual_seed(seed)
@@ -116,7 +170,18 @@ class Inversion:
         return self._run(z, Condition(v, y))
 
     def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
-        """Share of n new images that the classifier reads as conditioned."""
+        """The share of n new images for which the classifier predicts the target class.
+
+        Args:
+            n: how many images, all classes equally often.
+            seed: of latents and conditioning vectors.
+
+        Returns:
+            A number in [0, 1]; chance is 1/K.
+
+        Raises:
+            ValueError: n is less than 1.
+        """
         if n < 1:
             raise ValueError(f"n={n}: at least 1 image is needed.")
         random = torch.Generator().manual_seed(seed)
@@ -125,21 +190,15 @@ class Inversion:
         met = condition.met_by(metrics.logits(self.classifier, self._run(z, condition)))
         return met.float().mean().item()
 
-    @property
-    def num_classes(self) -> int:
-        return self.conditioning.num_classes
-
     def _run(self, z: Tensor, condition: Condition, batch: int = 256) -> Tensor:
         """Images on the CPU, from the generator in eval mode (no dropout, running statistics)."""
         parts = zip(z.split(batch), condition.v.split(batch), condition.y.split(batch), strict=True)
+        images = []
         with frozen(self.generator) as generator, torch.no_grad():
-            d = self.device
-            return torch.cat(
-                [
-                    row_by_row(generator(zb.to(d), Condition(v.to(d), y.to(d))).cpu())
-                    for zb, v, y in parts
-                ]
-            )
+            for zb, v, y in parts:
+                x = generator(zb.to(self.device), Condition(v, y).to(self.device))
+                images.append(row_by_row(x.cpu()))
+        return torch.cat(images)
 
     def __repr__(self) -> str:
         done = len(self.history.get("accuracy", []))
@@ -155,26 +214,41 @@ class Inversion:
         per_class: int = 10,
         *,
         judge: nn.Module | None = None,
-        classes=None,
+        classes: Sequence[int] | None = None,
         title: str | None = None,
         seed: int = 0,
         choose_from: int = 1,
     ) -> Figure:
-        """New images of each class as a figure, in their own range; see `plot.gallery`."""
+        """New images of each class as a figure, in their own range; see `plot.gallery`.
+
+        Args:
+            per_class: images of each class.
+            judge: an independent network; its predictions stand below the images.
+            classes: some of the classes; by default all.
+            title: of the figure.
+            seed: as in `sample`.
+            choose_from: as in `sample`.
+
+        Returns:
+            The matplotlib figure.
+        """
         from .plot.galleries import gallery
 
-        return gallery(
-            self,
-            per_class,
-            judge=judge,
-            classes=classes,
-            title=title,
-            seed=seed,
-            choose_from=choose_from,
-        )
+        drawn = {"classes": classes, "seed": seed, "choose_from": choose_from}
+        return gallery(self, per_class, judge=judge, title=title, **drawn)
 
     def save(self, path: str | Path) -> Path:
-        """Write generator, settings and history as safetensors, atomically."""
+        """Write generator, settings and history as safetensors, atomically.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The path, with a leading ~ expanded.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         state = self.generator.state_dict()
         tensors = {f"generator.{name}": t for name, t in state.items()}
         if isinstance(self.conditioning, SoftTargets):
@@ -182,8 +256,8 @@ class Inversion:
         about = {**self._settings(), "history": self.history}
         return write_tensors(path, tensors, inversion=about)
 
-    def identity(self) -> dict:
-        """All that decides what a training comes to; a checkpoint of another is refused."""
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result of a training; a checkpoint of another one is refused."""
         targets = getattr(self.conditioning, "targets", None)
         return {
             **self._settings(),
@@ -191,7 +265,7 @@ class Inversion:
             "classifier": fingerprint(self.classifier.state_dict()),
         }
 
-    def _settings(self) -> dict:
+    def _settings(self) -> dict[str, Any]:
         return {
             "image_shape": list(self.generator.image_shape),
             "input_range": list(self.generator.input_range),
@@ -205,45 +279,46 @@ class Inversion:
         }
 
     @classmethod
-    def load(cls, path: str | Path, classifier: nn.Module, *, device="auto") -> Inversion:
-        """The inversion saved at `path`, for the same classifier.
+    def load(
+        cls, path: str | Path, classifier: nn.Module, *, device: str | torch.device = "auto"
+    ) -> Inversion:
+        """The inversion saved at `path`.
 
-        Raises ValueError where the file is damaged or the classifier has other shapes.
+        Args:
+            path: the file that `save` wrote.
+            classifier: the same network as then.
+            device: "auto" is a GPU if there is one.
+
+        Returns:
+            The inversion, with its history.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged or holds no inversion, or the classifier has another
+                number of classes.
         """
         tensors, meta = read_tensors(path)
         meta = meta.get("inversion")
         if meta is None:
             raise ValueError(f"{path} holds tensors, but no saved inversion.")
-        classifier = unwrapped(classifier)
-        K = probe_logits(classifier, meta["image_shape"], meta["input_range"]).shape[1]
+        shape, span = meta["image_shape"], meta["input_range"]
+        K = probe_logits(unwrapped(classifier), shape, span).shape[1]
         if K != meta["num_classes"]:
             raise ValueError(
                 f"{path} inverts a network of {meta['num_classes']} classes, this one has {K}."
             )
-        generator, kind = meta.get("kinds", ["ConditionedGenerator", "InversionLoss"])
-        if generator != "ConditionedGenerator":
-            raise ValueError(
-                f"{path} holds a {generator}, which this cannot build: sample from it "
-                "in the session that trained it."
-            )
-        check_name(kind, KINDS, "kind of loss")
-        config, loss = InversionConfig(**meta["config"]), KINDS[kind](**meta["loss"])
+        loss, config = _saved_loss(meta, path), InversionConfig(**meta["config"])
         if "targets" in tensors:
-            conditioning = SoftTargets(K, tensors["targets"])
+            conditioning: Label = SoftTargets(K, tensors["targets"])
         else:
             conditioning = scheme(meta["conditioning"], K, meta.get("scale") or config.scale)
         with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten
-            generator = _generator(meta["image_shape"], conditioning, meta["input_range"], config)
+            generator = _generator(shape, conditioning, span, config)
         generator.load_state_dict(split(tensors, "generator"))
-        device = pick_device(device)
-        inversion = cls(
-            on_device(classifier, device),
-            generator.to(device).eval(),
-            conditioning,
-            loss=loss,
-            config=config,
-            seed=meta["seed"],
-        )
+        generator = generator.to(pick_device(device)).eval()
+        classifier = on_device(classifier, device)
+        about = {"loss": loss, "config": config, "seed": meta["seed"]}
+        inversion = cls(classifier, generator, conditioning, **about)
         inversion.history = meta["history"]
         return inversion
 
@@ -273,7 +348,7 @@ def invert(
     Args:
         classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K).
         image_shape: (C, H, W); by default the classifier's attribute of that name.
-        num_classes: K, to insist on; it is measured.
+        num_classes: K, if it must be so many; it is measured.
         input_range: (low, high) of the pixels; by default the classifier's attribute, else (0, 1).
         conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
             `SoftTargets(K, v)`.
@@ -281,14 +356,14 @@ def invert(
         preset: one of `PRESETS`: "paper" (the default), "bold", "readable", "vivid", "typical" or
             "training-like".
         config: by default that of the preset.
-        features: name of the module whose output is f; by default f is what enters the last linear
-            layer.
-        device: "auto" is a GPU where there is one.
+        features: name of the module whose output is f; by default f is the input of the last
+            linear layer.
+        device: "auto" is a GPU if there is one.
         seed: of the generator's first weights and of all that is drawn.
         progress: whether a bar is shown.
         on_step: called as on_step(step, row, inversion) after every step; `row` is that step's
             part of the history.
-        checkpoint: a file that keeps the state, every 50 steps; a stopped run goes on from it.
+        checkpoint: a file that keeps the state, every 50 steps; a stopped run continues from it.
 
     Returns:
         The trained generator with its classifier, which is left bit-identical, in its mode,
@@ -297,38 +372,47 @@ def invert(
     Raises:
         ValueError: shapes, names or settings do not fit.
         FloatingPointError: the loss is no longer finite.
-        Interrupted: Ctrl-C; what was made so far is in `.inversion`.
+        Interrupted: Ctrl-C; the result so far is in `.inversion`.
 
-    Warns where the generator has collapsed, and of a classifier that ends in a softmax.
+    Warns if the generator has collapsed, and of a classifier that ends in a softmax.
+
     Source: Suhail & Sethi, section 2; Suhail et al., arXiv 2411.17777.
 
     Example:
         >>> import netinv_lite as nil
         >>> classifier = nil.load_classifier("digits")
-        >>> quick = nil.InversionConfig(steps=100)
+        >>> quick = nil.InversionConfig(steps=60, batch_size=32)
         >>> inversion = nil.invert(classifier, config=quick, progress=False)
         >>> images, labels = inversion.sample(per_class=2, seed=1)
         >>> images.shape
         torch.Size([20, 1, 28, 28])
     """
-    target = Target.of(
-        classifier,
-        image_shape=image_shape,
-        input_range=input_range,
-        num_classes=num_classes,
-        device=device,
-    )
+    known = {"image_shape": image_shape, "input_range": input_range, "num_classes": num_classes}
+    target = Target.of(classifier, **known, device=device)
+    settings = {"loss": loss, "preset": preset, "config": config}
     with learning(seed, target.device):
-        inversion = untrained(
-            target, conditioning, loss=loss, preset=preset, config=config, seed=seed
-        )
+        inversion = untrained(target, conditioning, **settings, seed=seed)
         train(inversion, features, progress, on_step, checkpoint)
     warn_if_collapsed(inversion)
     return inversion
 
 
-def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer) -> dict:
-    """One step of the method; -> each term of the loss, their weighted `total`, the `accuracy`."""
+def step(
+    inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """One step of the method, for one batch: draw targets, make images, compare, descend.
+
+    Args:
+        inversion: the generator that is trained, with its loss and config.
+        classifier: the frozen network, returning logits and features.
+        optimiser: that of the generator.
+
+    Returns:
+        The row of the history, scalar tensors; see `scored`.
+
+    Raises:
+        ValueError: the logits carry no gradient to the images.
+    """
     generator, B = inversion.generator.train(), inversion.config.batch_size
     condition = inversion.conditioning.draw(B).to(inversion.device)  # v, y (B, K)
     z = torch.randn(B, inversion.config.latent_dim).to(inversion.device)  # (B, Z)
@@ -337,8 +421,8 @@ def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer
         logits, f = classifier(x)  # (B, K), (B, D)
     if not logits.requires_grad:
         raise ValueError(
-            "The classifier's logits carry no gradient to the image. Leave no_grad, "
-            "detach, argmax and NumPy out of its forward pass."
+            "The classifier's logits carry no gradient to the image. Leave no_grad, detach, argmax "
+            "and NumPy out of its forward pass."
         )
     x, logits, f = x.to(z), logits.to(z), f.to(z)  # 16 bits do for layers, not for losses
     row = scored(inversion, condition, x, logits, f, classifier.distances)
@@ -349,16 +433,39 @@ def step(inversion: Inversion, classifier: Tap, optimiser: torch.optim.Optimizer
 
 
 def scored(
-    inversion: Inversion, condition: Condition, x: Tensor, logits: Tensor, f: Tensor, distances=()
+    inversion: Inversion,
+    condition: Condition,
+    x: Tensor,
+    logits: Tensor,
+    f: Tensor,
+    distances: Sequence[Tensor] = (),
 ) -> dict[str, Tensor]:
-    """The terms of the loss, unweighted, their weighted `total`, and the `accuracy`; tensors ()."""
+    """The losses of a batch of images, and how many are predicted as their target class.
+
+    Args:
+        inversion: for its loss.
+        condition: the targets.
+        x: images (B,C,H,W).
+        logits: (B,K).
+        f: features (B,D).
+        distances: those of `batch_statistics`.
+
+    Returns:
+        Each term of the loss, unweighted, their weighted sum `total`, and `accuracy`: tensors ().
+    """
     batch = Batch(x, logits, f, condition, inversion.input_range, distances, inversion.classifier)
     terms = inversion.loss.terms(batch)
     total = inversion.loss.total(terms)
     return {**terms, "total": total, "accuracy": condition.met_by(logits).float().mean()}
 
 
-def train(inversion: Inversion, features, progress: bool, on_step, checkpoint) -> None:
+def train(
+    inversion: Inversion,
+    features: str | None,
+    progress: bool,
+    on_step: OnStep | None,
+    checkpoint: str | Path | None,
+) -> None:
     """All steps of an untrained inversion, under its learning rate; arguments as in `invert`."""
     optimiser = adam(inversion.generator.parameters(), inversion.config)
     kept = Checkpoint(
@@ -368,33 +475,26 @@ def train(inversion: Inversion, features, progress: bool, on_step, checkpoint) -
         {"adam": optimiser},
     )
     statistics = inversion.loss.needs_statistics
-    model = inversion.classifier
+    model, steps = inversion.classifier, inversion.config.steps
     tap = Tap(model, inversion.image_shape, features, statistics, inversion.input_range)
 
     def advance(t: int) -> dict[str, Tensor]:
         set_rate(optimiser, inversion.config, t)
         return step(inversion, tap, optimiser)
 
+    shown = {"name": "invert", "progress": progress, "on_step": on_step}
     with frozen(model), tap:
-        loop.train(
-            advance,
-            inversion,
-            steps=inversion.config.steps,
-            name="invert",
-            checkpoint=kept,
-            progress=progress,
-            on_step=on_step,
-        )
+        loop.train(advance, inversion, steps=steps, checkpoint=kept, **shown)
     inversion.generator.eval()
 
 
-def adam(parameters, config: InversionConfig) -> torch.optim.Adam:
+def adam(parameters: Iterable[Tensor], config: InversionConfig) -> torch.optim.Adam:
     """The optimiser of a generator, or of several side by side."""
     return torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.99), fused=True)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, config: InversionConfig, t: int) -> None:
-    """Full learning rate for the first half, then a cosine to a twentieth."""
+    """The learning rate of step t: full for the first half, then a cosine to a twentieth."""
     share = t / config.steps
     factor = 1.0 if share < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (share - 0.5)))
     for group in optimiser.param_groups:
@@ -410,7 +510,7 @@ def untrained(
     config: InversionConfig | None = None,
     seed: int = 0,
 ) -> Inversion:
-    """The inversion that `invert` trains, before its first step; arguments as there."""
+    """The inversion that `invert` trains, before its first step; arguments as in `invert`."""
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config
@@ -420,24 +520,27 @@ def untrained(
             "The margin needs one class an image; use InversionLoss(margin=0) with soft targets."
         )
     generator = _generator(target.image_shape, conditioning, target.input_range, config)
-    return Inversion(
-        target.model, generator.to(target.device), conditioning, loss=loss, config=config, seed=seed
-    )
+    generator, about = generator.to(target.device), {"loss": loss, "config": config, "seed": seed}
+    return Inversion(target.model, generator, conditioning, **about)
 
 
-def _generator(shape, conditioning: Label, span, config: InversionConfig) -> ConditionedGenerator:
-    return ConditionedGenerator(
-        shape,
-        conditioning,
-        input_range=span,
-        latent_dim=config.latent_dim,
-        width=config.width,
-        dropout=config.dropout,
-        start=config.start,
-        modulation=config.modulation,
-        deformation=config.deformation,
-        shading=config.shading,
-    )
+def _generator(
+    shape: Sequence[int], conditioning: Label, span: Sequence[float], config: InversionConfig
+) -> ConditionedGenerator:
+    built = {name: getattr(config, name) for name in BUILD}
+    return ConditionedGenerator(shape, conditioning, input_range=span, **built)
+
+
+def _saved_loss(meta: dict[str, Any], path: str | Path) -> Loss:
+    """The loss of a saved inversion, whose generator must be one that can be built again."""
+    generator, kind = meta.get("kinds", ["ConditionedGenerator", "InversionLoss"])
+    if generator != "ConditionedGenerator":
+        raise ValueError(
+            f"{path} holds a {generator}, which this cannot build: sample from it in the session "
+            "that trained it."
+        )
+    check_name(kind, KINDS, "kind of loss")
+    return KINDS[kind](**meta["loss"])
 
 
 def _hardened(v: Tensor) -> Tensor:
@@ -445,7 +548,16 @@ def _hardened(v: Tensor) -> Tensor:
 
 
 def warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
-    """Warn where images of one class differ by less than `floor` of the range, pixel by pixel."""
+    """Warn if the images of a class differ by less than `floor` of the range, pixel by pixel.
+
+    Args:
+        inversion: a trained inversion.
+        per_class: images of each class that are compared.
+        floor: the least mean standard deviation of a pixel, as a share of the input range.
+
+    Raises:
+        FloatingPointError: the images are not finite.
+    """
     images, _ = inversion.sample(per_class, seed=inversion.seed)
     if not torch.isfinite(images).all():
         raise FloatingPointError(
