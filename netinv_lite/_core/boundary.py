@@ -208,12 +208,21 @@ class Target:
         >>> target = nil.Target.of(nil.load_classifier("digits"), device="cpu")
         >>> target.image_shape, target.input_range, target.num_classes
         ((1, 28, 28), (-1.0, 1.0), 10)
+        >>> target
+        Target(CNN, images of (1, 28, 28) from -1 to 1, K=10, on cpu)
     """
 
     model: nn.Module
     image_shape: tuple[int, int, int]
     input_range: tuple[float, float]
     num_classes: int
+
+    def __repr__(self) -> str:
+        low, high = self.input_range
+        return (
+            f"Target({type(self.model).__name__}, images of {self.image_shape} from {low:g} to "
+            f"{high:g}, K={self.num_classes}, on {self.device})"
+        )
 
     @classmethod
     def of(

@@ -65,6 +65,12 @@ class Reconstruction:
     multipliers: Tensor
     history: dict[str, list[float]]
 
+    def __repr__(self) -> str:
+        return (
+            f"Reconstruction({len(self.images)} images of {tuple(self.images.shape[1:])}, "
+            f"{self.residual:.1%} of the parameters not explained)"
+        )
+
     @property
     def residual(self) -> float:
         """The last of the history: the share of the parameters that is not explained."""

@@ -93,6 +93,9 @@ class Dafl:
         self.inversion, self.classifier = inversion, inversion.classifier
         self.history = inversion.history
 
+    def __repr__(self) -> str:
+        return f"Dafl({self.inversion!r})"
+
     def draw(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         """n new images (n,C,H,W), drawn by `seed`, and the predicted classes (n,)."""
         images = self.inversion.images(self.inversion.conditioning.of(torch.zeros(n)).v, seed=seed)

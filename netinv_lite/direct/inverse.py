@@ -214,6 +214,15 @@ class LayerwiseInverse(nn.Module):
             for k, (block, *rows) in enumerate(zip(self.blocks, *parts, strict=True), 1)
         ])  # fmt: skip
 
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.parameters())
+        done = sum(len(rows) for rows in self.history.values())
+        return (
+            f"LayerwiseInverse({type(self.model).__name__}, from {self.blocks[-1].name!r} "
+            f"{self.shape} through {len(self.blocks)} blocks to {self.image_shape}, {done} steps, "
+            f"{size:,} parameters)"
+        )
+
     def save(self, path: str | Path) -> Path:
         """Write the inverses and their settings as safetensors, atomically."""
         tensors, about = self.packed()

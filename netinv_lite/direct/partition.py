@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
@@ -45,7 +45,7 @@ class Block:
     """
 
     name: str
-    module: nn.Module
+    module: nn.Module = field(repr=False)
     shape: tuple[int, ...]
     reshapes: bool = False
     signal: bool = False
