@@ -56,7 +56,7 @@ def test_the_generator_learns_what_images_are_like():
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     whole, parts, file = tiny(), tiny(), tmp_path / "gan.safetensors"
     history = fit_gan(whole, bars(), config=QUICK, seed=1, progress=False)
-    epoch, done = module._Run._epoch, []
+    epoch, done = module._Run.advance, []
 
     def stopping(self, bar):
         if len(done) == 2:
@@ -64,7 +64,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
         done.append(1)
         epoch(self, bar)
 
-    monkeypatch.setattr(module._Run, "_epoch", stopping)
+    monkeypatch.setattr(module._Run, "advance", stopping)
     with pytest.raises(KeyboardInterrupt):
         fit_gan(parts, bars(), config=QUICK, seed=1, progress=False, checkpoint=file)
     monkeypatch.undo()

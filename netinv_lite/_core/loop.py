@@ -93,6 +93,36 @@ def train(
         ) from stop
 
 
+def train_epochs(run: Any, result: Any, what: str, *, steps: int, progress: bool = True) -> None:
+    """Call `run.advance(bar)` for each remaining epoch, and keep the state after each.
+
+    Args:
+        run: has `epoch`, `history`, `config.epochs`, `checkpoint` and `advance`.
+        result: what is trained.
+        what: the word for it.
+        steps: batches of an epoch, for the bar.
+        progress: whether a bar is shown.
+
+    Raises:
+        Interrupted: Ctrl-C; the result so far is in `.inversion`.
+    """
+    epochs = run.config.epochs
+    total, begun = steps * epochs, steps * run.epoch
+    bar = tqdm(total=total, initial=begun, disable=not progress, unit="batch", mininterval=0.5)
+    try:
+        with bar:
+            while run.epoch < epochs:
+                run.advance(bar)
+                run.epoch += 1
+                run.checkpoint.save(epoch=run.epoch, history=run.history)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            result,
+            f"Stopped after {run.epoch} of {epochs} epochs{run.checkpoint.kept}; the {what} keeps "
+            "what it has learned.",
+        ) from stop
+
+
 def keep(result: Any, step: int, row: dict[str, Tensor]) -> dict[str, float]:
     """The row as numbers, fetched from the device together, checked, and added to the history."""
     numbers = torch.stack([value.detach() for value in row.values()]).tolist()

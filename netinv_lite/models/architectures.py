@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -22,14 +23,34 @@ class CNN(nn.Module):
     """The papers' classifier: strided convolutions, batch normalisation, leaky ReLU, dropout.
 
     Two 4x4 convolutions of stride 2, then 3x3 ones, the last of stride 2; a hidden layer of 128
-    and the final linear layer. x (B,C,H,W) in `input_range` -> logits (B,K).
+    and the final linear layer. Images x (B,C,H,W) -> logits (B,K).
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: K.
+        widths: channels of each convolution.
+        dropout: share of the hidden layer; half of it for the channels before.
+
     Source: Suhail & Sethi, Network Inversion of CNNs, section 2.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.CNN((3, 32, 32), num_classes=5)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 5])
     """
 
-    def __init__(self, image_shape=(1, 28, 28), num_classes=10, widths=(32, 64, 128), dropout=0.3):
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        num_classes: int = 10,
+        widths: Sequence[int] = (32, 64, 128),
+        dropout: float = 0.3,
+    ) -> None:
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
-        layers, c = [], image_shape[0]
+        layers: list[nn.Module] = []
+        c = image_shape[0]
         for i, width in enumerate(widths):
             last = i == len(widths) - 1
             layers.append(_conv(c, width, 4 if i < 2 else 3, 2 if i < 2 or last else 1))
@@ -42,29 +63,56 @@ class CNN(nn.Module):
         self.head = nn.Linear(128, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K) of images x (B,C,H,W)."""
         return self.head(self.hidden(self.convolutions(x)))
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron, H·W·C - 512 - 256 - K. x (B,C,H,W) -> logits (B,K)."""
+    """A multilayer perceptron, H·W·C - 512 - 256 - K. Images x (B,C,H,W) -> logits (B,K).
 
-    def __init__(self, image_shape=(1, 28, 28), num_classes=10, widths=(512, 256), dropout=0.2):
+    Args:
+        image_shape: (C, H, W).
+        num_classes: K.
+        widths: units of each hidden layer.
+        dropout: share of them.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.MLP()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        num_classes: int = 10,
+        widths: Sequence[int] = (512, 256),
+        dropout: float = 0.2,
+    ) -> None:
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
-        layers, d = [nn.Flatten()], torch.Size(image_shape).numel()
+        layers: list[nn.Module] = [nn.Flatten()]
+        d = torch.Size(image_shape).numel()
         for width in widths:
             layers += [nn.Linear(d, width), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
             d = width
         self.layers = nn.Sequential(*layers, nn.Linear(d, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K) of images x (B,C,H,W)."""
         return self.layers(x)
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions and a 1x1 short cut: y = ReLU(BN conv ReLU BN conv x + W x)."""
+    """Two 3x3 convolutions and a 1x1 short cut: y = ReLU(BN conv ReLU BN conv x + W x).
 
-    def __init__(self, c_in: int, c_out: int):
+    Args:
+        c_in: channels of x.
+        c_out: channels of y.
+    """
+
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.short = nn.Conv2d(c_in, c_out, 1, bias=False)
         self.body = nn.Sequential(
@@ -76,21 +124,38 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """y (B,c_out,H,W) of x (B,c_in,H,W)."""
         return torch.relu(self.short(x) + self.body(x))
 
 
 class ResNet(nn.Module):
     """A small residual network with max pooling and a global average: the judges' architecture.
 
-    Nothing of it is shared with `CNN`: 3x3 kernels, ReLU, pooling instead of strides, no hidden
-    layer. x (B,C,H,W) -> logits (B,K).
+    It shares nothing with `CNN`: 3x3 kernels, ReLU, pooling instead of strides, no hidden layer.
+    Images x (B,C,H,W) -> logits (B,K).
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: K.
+        widths: channels of the first convolution and of each residual block.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.ResNet()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
     """
 
-    def __init__(self, image_shape=(1, 28, 28), num_classes=10, widths=(16, 32, 64, 96)):
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        num_classes: int = 10,
+        widths: Sequence[int] = (16, 32, 64, 96),
+    ) -> None:
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         c = widths[0]
-        layers = [
+        layers: list[nn.Module] = [
             nn.Conv2d(image_shape[0], c, 3, padding=1, bias=False),
             nn.BatchNorm2d(c),
             nn.ReLU(inplace=True),
@@ -102,11 +167,12 @@ class ResNet(nn.Module):
         self.head = nn.Linear(c, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K) of images x (B,C,H,W)."""
         return self.head(self.layers(x))
 
 
 def _unit(c_in: int, c_out: int, stride: int = 1) -> BasicBlock:
-    """torchvision's residual block, with a 1x1 convolution as its short cut where shapes differ."""
+    """torchvision's residual block, with a 1x1 convolution as its short cut if shapes differ."""
     unit = BasicBlock(c_in, c_out, stride)
     if stride != 1 or c_in != c_out:
         unit.downsample = nn.Sequential(
@@ -116,14 +182,34 @@ def _unit(c_in: int, c_out: int, stride: int = 1) -> BasicBlock:
 
 
 class ResNet20(nn.Module):
-    """The residual network of 19 convolutions and a linear layer that CIFAR-10 is measured with.
+    """The residual network of 19 convolutions and a linear layer that is usual for CIFAR-10.
 
     A 3x3 convolution of 16 channels, three groups of three basic blocks of 16, 32 and 64 channels,
-    the first of a group of stride 2 from the second on, and a global average.
-    x (B,C,H,W) -> logits (B,K). Source: He et al. 2016, Deep Residual Learning, section 4.2.
+    each group after the first beginning with stride 2, and a global average. Images x (B,C,H,W) ->
+    logits (B,K).
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: K.
+        widths: channels of each group.
+        units: blocks per group.
+
+    Source: He et al. 2016, Deep Residual Learning, section 4.2.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.ResNet20()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
-    def __init__(self, image_shape=(3, 32, 32), num_classes=10, widths=(16, 32, 64), units=3):
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (3, 32, 32),
+        num_classes: int = 10,
+        widths: Sequence[int] = (16, 32, 64),
+        units: int = 3,
+    ) -> None:
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         c = widths[0]
@@ -142,20 +228,40 @@ class ResNet20(nn.Module):
         self.head = nn.Linear(c, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K) of images x (B,C,H,W)."""
         return self.head(self.pool(self.groups(self.stem(x))))
 
 
 class VGG(nn.Module):
-    """Pairs of 3x3 convolutions, each pair before a max pooling, and a hidden layer: the referees.
+    """Pairs of 3x3 convolutions with max pooling, and a hidden layer: the referees' architecture.
 
-    Batch normalisation, leaky ReLU and dropout as in `CNN`, and nothing else of it.
-    x (B,C,H,W) -> logits (B,K).
+    Batch normalisation, leaky ReLU and dropout as in `CNN`, and nothing else of it. Images x
+    (B,C,H,W) -> logits (B,K).
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: K.
+        widths: channels of each pair.
+        dropout: share of the pixels after each pooling.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.VGG()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
     """
 
-    def __init__(self, image_shape=(1, 28, 28), num_classes=10, widths=(16, 32, 64), dropout=0.25):
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        num_classes: int = 10,
+        widths: Sequence[int] = (16, 32, 64),
+        dropout: float = 0.25,
+    ) -> None:
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
-        layers, (c, h, w) = [], image_shape
+        layers: list[nn.Module] = []
+        c, h, w = image_shape
         for width in widths:
             layers += [_conv(c, width, 3, 1), _conv(width, width, 3, 1), nn.MaxPool2d(2)]
             layers += [nn.Dropout(dropout)]
@@ -165,13 +271,44 @@ class VGG(nn.Module):
         self.head = nn.Linear(128, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K) of images x (B,C,H,W)."""
         return self.head(self.hidden(self.layers(x)))
 
 
 class ViT(nn.Module):
-    """A small vision transformer: patches of `patch` pixels, `depth` layers, mean of the tokens."""
+    """A small vision transformer that ends in the mean of its tokens.
 
-    def __init__(self, image_shape=(1, 28, 28), num_classes=10, patch=7, dim=64, heads=4, depth=2):
+    Images x (B,C,H,W) -> logits (B,K).
+
+    Args:
+        image_shape: (C, H, W).
+        num_classes: K.
+        patch: pixels along a side of a patch; it divides H and W.
+        dim: size of a token.
+        heads: heads of attention.
+        depth: layers.
+
+    Raises:
+        ValueError: `patch` does not divide the image.
+
+    Source: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.ViT()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (1, 28, 28),
+        num_classes: int = 10,
+        patch: int = 7,
+        dim: int = 64,
+        heads: int = 4,
+        depth: int = 2,
+    ) -> None:
         super().__init__()
         channels, height, width = image_shape
         if height % patch or width % patch:
@@ -188,6 +325,7 @@ class ViT(nn.Module):
         self.head = nn.Linear(dim, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K) of images x (B,C,H,W)."""
         tokens = self.embed(x).flatten(2).transpose(1, 2)  # (B, T, dim)
         return self.head(self.norm(self.encoder(tokens + self.position)).mean(1))
 
@@ -196,10 +334,25 @@ class DCGAN(nn.Module):
     """A generator z (B,D,1,1) -> x (B,C,32,32) in [−1, 1], and its discriminator x -> (B,), logits.
 
     z ~ N(0, I). Four (transposed) convolutions of 4x4 each, batch normalisation between them.
+
+    Args:
+        channels: C.
+        latent_dim: D.
+        widths: channels between the layers of the generator; those of the discriminator reversed.
+
     Source: Radford et al. 2016.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> gan = nil.models.DCGAN(channels=1, latent_dim=16)
+        >>> x = gan(gan.latents(2))
+        >>> x.shape, gan.discriminator(x).shape
+        (torch.Size([2, 1, 32, 32]), torch.Size([2]))
     """
 
-    def __init__(self, channels: int = 1, latent_dim: int = 64, widths=(128, 64, 32)):
+    def __init__(
+        self, channels: int = 1, latent_dim: int = 64, widths: Sequence[int] = (128, 64, 32)
+    ) -> None:
         super().__init__()
         up = [_up(a, b) for a, b in pairwise(widths)]
         self.generator = nn.Sequential(
@@ -222,10 +375,19 @@ class DCGAN(nn.Module):
         self.latent_dim, self.image_shape = latent_dim, (channels, 32, 32)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Images (B,C,32,32) in [−1, 1] of codes z (B,D,1,1)."""
         return self.generator(z)
 
     def latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n codes z ~ N(0, I), cut to the range that is inverted; (n,D,1,1)."""
+        """Codes z ~ N(0, I), clipped to [−4, 4], the range that is inverted.
+
+        Args:
+            n: how many.
+            generator: the random numbers; by default torch's own.
+
+        Returns:
+            (n,D,1,1), on the CPU.
+        """
         return torch.randn(n, self.latent_dim, 1, 1, generator=generator).clamp(-4, 4)
 
 
@@ -244,4 +406,6 @@ def _begin(m: nn.Module) -> None:
         nn.init.normal_(m.weight, 0.0, 0.02)
 
 
-ARCHITECTURES = {cls.__name__: cls for cls in (CNN, DCGAN, MLP, ResNet, ResNet20, VGG, ViT)}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    cls.__name__: cls for cls in (CNN, DCGAN, MLP, ResNet, ResNet20, VGG, ViT)
+}

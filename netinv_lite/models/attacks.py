@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,11 +14,40 @@ from .._core.random_state import with_gradients
 
 
 @with_gradients
-def pgd(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, input_range) -> Tensor:
+def pgd(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    steps: int,
+    input_range: Sequence[float],
+) -> Tensor:
     """Projected gradient ascent of the cross-entropy in the L2 ball of radius `eps` around x.
 
-    x' <- Proj(x' + a g/|g|), a = 2.5 eps/steps, from a random point of the ball; x' stays in
-    `input_range`. x (B,C,H,W), y (B,) -> (B,C,H,W). Source: Madry et al. 2018.
+    x' <- Proj(x' + a g/|g|), a = 2.5 eps/steps, from a random point of the ball.
+
+    Args:
+        model: a network from (B,C,H,W) to logits (B,K).
+        x: images (B,C,H,W), in `input_range`.
+        y: classes (B,), whose cross-entropy rises.
+        eps: radius of the ball, in units of the input range.
+        steps: of the ascent.
+        input_range: (low, high), which x' does not leave.
+
+    Returns:
+        The attacked images x' (B,C,H,W).
+
+    Source: Madry et al. 2018.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> x, y = data.x_test[:20], data.y_test[:20]
+        >>> attacked = nil.models.pgd(model, x, y, eps=3.0, steps=5, input_range=(-1, 1))
+        >>> right = nil.metrics.inversion_accuracy
+        >>> right(model, attacked, y) < right(model, x, y)
+        True
     """
 
     def project(delta: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .._core.arrays import as_images
 from .._core.boundary import entering
 from .._core.checkpoint import Checkpoint
 from .._core.device import device_of, unwrapped
-from .._core.loop import Interrupted
+from .._core.loop import train_epochs
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
 from .._core.validation import check_images, check_positive, check_whole
@@ -25,9 +26,22 @@ from .training import check_trainable
 
 @dataclass(frozen=True)
 class GANConfig:
-    """How `fit_gan` trains: Adam for both sides; the generator kept is a running average.
+    """How `fit_gan` trains: Adam for both sides; the generator that is kept is a running average.
 
-    `average` is the share of the average that each step leaves as it was.
+    Args:
+        epochs: passes over the images.
+        batch_size: images per step, at least 2.
+        lr: the learning rate of both sides.
+        average: the share of the running average that each step leaves as it was, in [0, 1).
+        bfloat16: compute layers in 16 bits: faster on processors that support it.
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.models.GANConfig(epochs=2)
+        GANConfig(epochs=2, batch_size=64, lr=0.0002, average=0.999, bfloat16=False)
     """
 
     epochs: int = 20
@@ -36,21 +50,27 @@ class GANConfig:
     average: float = 0.999
     bfloat16: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, epochs=1, batch_size=2)
         check_positive(self, "lr")
         if not 0 <= self.average < 1:
             raise ValueError(f"average={self.average}: it lies from 0 up to, but not at, 1.")
 
 
-def running(average: float):
+def running(average: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """An exponential average of share `average` that soon forgets where it began.
 
     The first steps average little, min(average, (1 + n)/(10 + n)) after n of them; else a short
-    training would end near the weights that were drawn at its start.
+    training would end near its first weights.
+
+    Args:
+        average: the share that a later step leaves as it was.
+
+    Returns:
+        A `multi_avg_fn` of `torch.optim.swa_utils.AveragedModel`.
     """
 
-    def update(means, values, n) -> None:
+    def update(means: Sequence[Tensor], values: Sequence[Tensor], n: Tensor | int) -> None:
         n = int(n)
         get_ema_multi_avg_fn(min(average, (1 + n) / (10 + n)))(means, values, n)
 
@@ -66,20 +86,21 @@ def fit_gan(
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, list[float]]:
-    """Train `gan` itself, in place, on images; returns the losses of both sides by epoch.
-
-    No copy is made: its weights change, and it comes back in eval mode.
+    """Train `gan` itself, in place, on images.
 
     min over d of E softplus(−d(x)) + E softplus(d(g(z))), min over g of E softplus(−d(g(z))), in
-    turn.
+    turn. No copy is made: the weights change, and the GAN comes back in eval mode.
 
     Args:
         gan: a generator and a discriminator.
-        images: (N,C,32,32) in [−1, 1], at least a batch.
+        images: (N,C,32,32) in [−1, 1], at least one batch.
         config: how it is trained.
         seed: of the order of the images and of the codes.
-        checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
+        checkpoint: a file that keeps the state after every epoch; a stopped run continues from it.
         progress: whether a bar is shown.
+
+    Returns:
+        The history: the mean loss of "generator" and of "discriminator" in each epoch.
 
     Raises:
         ValueError: the images do not fit.
@@ -87,19 +108,31 @@ def fit_gan(
         Interrupted: on Ctrl-C; the GAN, also in `.inversion`, keeps what it has learned.
 
     Source: Goodfellow et al. 2014.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> gan = nil.models.DCGAN(latent_dim=16, widths=(16, 8, 8))
+        >>> images = torch.rand(32, 1, 32, 32) * 2 - 1
+        >>> quick = nil.models.GANConfig(epochs=2, batch_size=16)
+        >>> history = nil.models.fit_gan(gan, images, config=quick, progress=False)
+        >>> {side: len(losses) for side, losses in history.items()}
+        {'generator': 2, 'discriminator': 2}
     """
     config, given, gan = config or GANConfig(), gan, unwrapped(gan)
     images = check_images(as_images(images), gan.image_shape, (-1.0, 1.0))
     if len(images) < config.batch_size:
         raise ValueError(
-            f"{len(images)} images are less than one batch of "
-            f"batch_size={config.batch_size}: lower it."
+            f"{len(images)} images are less than one batch of batch_size={config.batch_size}: "
+            "lower it."
         )
     check_trainable(gan)
+    steps = len(images) // config.batch_size
     with learning(seed, device_of(gan)):
         run = _Run(gan, images, config, seed, checkpoint)
         try:
-            return run.train(progress)
+            train_epochs(run, gan, "GAN", steps=steps, progress=progress)
+            return run.history
         finally:
             gan.generator.load_state_dict(run.mean.module.state_dict())
             given.eval()
@@ -108,7 +141,14 @@ def fit_gan(
 class _Run:
     """The state of one training: what a checkpoint holds."""
 
-    def __init__(self, gan: DCGAN, images: Tensor, config: GANConfig, seed: int, checkpoint):
+    def __init__(
+        self,
+        gan: DCGAN,
+        images: Tensor,
+        config: GANConfig,
+        seed: int,
+        checkpoint: str | Path | None,
+    ) -> None:
         self.gan, self.images, self.config = gan, images, config
         self.sides = {"generator": gan.generator, "discriminator": gan.discriminator}
         self.adam = {
@@ -123,35 +163,13 @@ class _Run:
         self.checkpoint = Checkpoint(
             checkpoint, identity, {"gan": gan, "mean": self.mean}, self.adam
         )
-        self.epoch, self.history = 0, {name: [] for name in self.sides}
+        self.epoch = 0
+        self.history: dict[str, list[float]] = {name: [] for name in self.sides}
         if kept := self.checkpoint.restore():
             self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
 
-    def train(self, progress: bool) -> dict[str, list[float]]:
-        steps = len(self.images) // self.config.batch_size
-        bar = tqdm(
-            total=steps * self.config.epochs,
-            initial=steps * self.epoch,
-            unit="batch",
-            disable=not progress,
-            mininterval=0.5,
-        )
-        try:
-            with bar:
-                while self.epoch < self.config.epochs:
-                    self._epoch(bar)
-                    self.epoch += 1
-                    self.checkpoint.save(epoch=self.epoch, history=self.history)
-        except KeyboardInterrupt as stop:
-            raise Interrupted(
-                self.gan,
-                f"Stopped after {self.epoch} of {self.config.epochs} "
-                f"epochs{self.checkpoint.kept}; the GAN keeps what it has "
-                "learned.",
-            ) from stop
-        return self.history
-
-    def _epoch(self, bar) -> None:
+    def advance(self, bar: tqdm) -> None:
+        """One epoch: a step of both sides for each whole batch."""
         config, device = self.config, device_of(self.gan)
         self.gan.train()
         totals = dict.fromkeys(self.sides, 0.0)
@@ -176,8 +194,8 @@ class _Run:
     def _step(self, name: str, loss: Tensor, totals: dict[str, float]) -> None:
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"The loss of the {name} is {loss.item()} in epoch "
-                f"{self.epoch}: lower lr={self.config.lr:g}."
+                f"The loss of the {name} is {loss.item()} in epoch {self.epoch}: "
+                f"lower lr={self.config.lr:g}."
             )
         adam = self.adam[name]
         adam.zero_grad(set_to_none=True)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .._core.arrays import as_images, check_labels
 from .._core.boundary import answer, probe_logits
 from .._core.checkpoint import Checkpoint
 from .._core.device import device_of, unwrapped
 from .._core.freezing import frozen
-from .._core.loop import Interrupted
+from .._core.loop import train_epochs
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
 from .._core.validation import check_finite, check_images, check_positive, check_whole
@@ -26,10 +27,29 @@ from .attacks import pgd
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How `fit` trains. `shift` is in pixels, `rotate` in degrees, `eps` an L2 radius.
+    """How `fit` trains.
 
-    `bfloat16` lets torch compute convolutions and products in 16 bits: faster where
-    the processor knows them, and slower where it does not.
+    Args:
+        epochs: passes over the training images.
+        batch_size: images per step, at least 2.
+        lr: the highest learning rate of the one-cycle schedule.
+        weight_decay: that of SGD.
+        shift: the largest random shift, in pixels.
+        rotate: the largest random rotation, in degrees.
+        scale: the largest random change of size, as a share.
+        flip: whether images are mirrored at random.
+        eps: above 0, adversarial training: the L2 radius of the attack, in units of the input
+            range.
+        attack_steps: steps of each attack.
+        bfloat16: compute layers in 16 bits: faster on processors that support it, slower on others.
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.FitConfig(epochs=2, shift=1).batch_size
+        128
     """
 
     epochs: int = 6
@@ -40,18 +60,33 @@ class FitConfig:
     rotate: float = 0.0
     scale: float = 0.0
     flip: bool = False
-    eps: float = 0.0  # > 0: adversarial training, in units of the input range
+    eps: float = 0.0
     attack_steps: int = 2
     bfloat16: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, epochs=1, batch_size=2, attack_steps=1)
         check_positive(self, "lr")
         check_finite(self, "weight_decay", "shift", "rotate", "scale", "eps")
 
 
 def augment(x: Tensor, config: FitConfig) -> Tensor:
-    """Each image moved by its own random shift, rotation, scale and flip. x (B,C,H,W) -> same."""
+    """Images with a random shift, rotation, scale and flip each.
+
+    Args:
+        x: images (B,C,H,W).
+        config: how far.
+
+    Returns:
+        Images (B,C,H,W).
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> x = torch.rand(4, 1, 28, 28)
+        >>> nil.models.augment(x, nil.FitConfig(shift=2, rotate=10)).shape
+        torch.Size([4, 1, 28, 28])
+    """
     if not (config.shift or config.rotate or config.scale or config.flip):
         return x
     B, _, H, W = x.shape
@@ -71,17 +106,26 @@ def augment(x: Tensor, config: FitConfig) -> Tensor:
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: int = 20) -> float:
-    """Share of images read as y, in eval mode; with `eps`, after an L2 PGD attack.
+    """The share of images that are predicted as y, in eval mode; with `eps`, under an L2 attack.
 
     Args:
-        model: a network from (B,C,H,W) to logits (B,K); left as it was.
+        model: a network from (B,C,H,W) to logits (B,K); it stays as it was.
         x: images (N,C,H,W), as a tensor or an array.
         y: labels (N,) from 0 to K−1.
-        eps: radius of the attack, in units of the input range; 0 for none.
-        steps: how many steps an attack takes.
+        eps: radius of the PGD attack, in units of the input range; 0 for none.
+        steps: steps of the attack.
+
+    Returns:
+        A number in [0, 1].
 
     Raises:
         ValueError: there are no images, or images, labels and model do not fit.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> nil.models.accuracy(model, data.x_test, data.y_test) > 0.9
+        True
     """
     model, x = unwrapped(model), as_images(x)
     if not len(x):
@@ -110,12 +154,12 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, list[float]]:
-    """Train `model` itself, in place, on `data`; returns the history {loss, accuracy} per epoch.
+    """Train `model` itself, in place, on `data`.
 
-    No copy is made: the model's weights change, it comes back in eval mode, and gets an attribute
-    `input_range`, that of the data, unless it has one. SGD with Nesterov momentum under a
-    one-cycle learning rate; with `config.eps` every batch is replaced by its PGD attack
-    (adversarial training, Madry et al. 2018).
+    SGD with Nesterov momentum under a one-cycle learning rate; with `config.eps` every batch is
+    replaced by its PGD attack (adversarial training). No copy is made: the weights change, and the
+    model comes back in eval mode. It gets an attribute `input_range`, that of the data, unless it
+    has one.
 
     Args:
         model: a network from (B,C,H,W) to logits (B,K). Of a compiled one, or of `DataParallel`,
@@ -123,14 +167,26 @@ def fit(
         data: its training images, with labels from 0 to K−1.
         config: how it is trained.
         seed: of the order of the images, their augmentation, attacks and dropout.
-        checkpoint: a file that keeps the state after every epoch; a stopped run goes on from it.
+        checkpoint: a file that keeps the state after every epoch; a stopped run continues from it.
         progress: whether a bar is shown.
+
+    Returns:
+        The history: "loss" and training "accuracy" of each epoch.
 
     Raises:
         ValueError: images or labels do not fit the model, or the model cannot be trained or saved;
             all before the first step.
         FloatingPointError: the loss is no longer finite.
         Interrupted: on Ctrl-C; the model, also in `.inversion`, keeps what it has learned.
+
+    Source: Madry et al. 2018, for adversarial training.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model, data = nil.MLP(), nil.load_data("digits")
+        >>> history = nil.fit(model, data, config=nil.FitConfig(epochs=2), progress=False)
+        >>> len(history["loss"]), nil.models.accuracy(model, data.x_test, data.y_test) > 0.5
+        (2, True)
     """
     config, data, network = config or FitConfig(), check_data(data), unwrapped(model)
     _check(network, data)
@@ -139,7 +195,8 @@ def fit(
         if not hasattr(network, "input_range"):
             network.input_range = data.input_range
         try:
-            return run.train(progress)
+            train_epochs(run, network, "model", steps=run.steps, progress=progress)
+            return run.history
         finally:
             model.eval()
 
@@ -161,31 +218,34 @@ def _check(model: nn.Module, data: ImageData) -> None:
 
 
 def check_trainable(model: nn.Module) -> None:
-    """Raise a ValueError, before the first step, where no weight of the model could change."""
+    """Raise a ValueError, before the first step, if no weight of the model could change."""
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("Every parameter is frozen: call model.requires_grad_(True) first.")
     if any(p.is_inference() for p in model.parameters()):
         raise ValueError(
-            "The model was made in torch.inference_mode(), where weights cannot be "
-            "trained: make it outside, or copy.deepcopy(model) there."
+            "The model was made in torch.inference_mode(), where weights cannot be trained: make "
+            "it outside, or copy.deepcopy(model) there."
         )
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
-    """One step down the gradient of a loss, which must carry one to the model's weights."""
+    """One step down the gradient of a loss.
+
+    Raises:
+        ValueError: the loss carries no gradient to the weights.
+    """
     if not loss.requires_grad:
         raise ValueError(
-            f"The logits of this {type(model).__name__} carry no gradient to its "
-            "weights. Leave no_grad, detach, argmax and NumPy out of its forward "
-            "pass."
+            f"The logits of this {type(model).__name__} carry no gradient to its weights. Leave "
+            "no_grad, detach, argmax and NumPy out of its forward pass."
         )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
 
 
-def known_by(data: ImageData) -> dict:
-    """What tells one training set from another, for the identity of a checkpoint."""
+def known_by(data: ImageData) -> dict[str, Any]:
+    """What distinguishes one training set from another, for the identity of a checkpoint."""
     pixels = fingerprint({"x": data.x_train, "y": data.y_train})
     return {"data": data.name, "pixels and labels": pixels, "input_range": list(data.input_range)}
 
@@ -193,7 +253,14 @@ def known_by(data: ImageData) -> dict:
 class _Run:
     """The state of one training run: what a checkpoint holds."""
 
-    def __init__(self, model, data, config, seed, checkpoint):
+    def __init__(
+        self,
+        model: nn.Module,
+        data: ImageData,
+        config: FitConfig,
+        seed: int,
+        checkpoint: str | Path | None,
+    ) -> None:
         self.model, self.data, self.config = model, data, config
         self.optimiser = torch.optim.SGD(
             model.parameters(), config.lr, 0.9, weight_decay=config.weight_decay, nesterov=True
@@ -203,48 +270,25 @@ class _Run:
         self.checkpoint = Checkpoint(
             checkpoint, identity, {"model": model}, {"momentum": self.optimiser}
         )
-        self.epoch, self.history = 0, {"loss": [], "accuracy": []}
+        self.epoch = 0
+        self.history: dict[str, list[float]] = {"loss": [], "accuracy": []}
         # A last batch of one image is left out: batch normalisation needs two.
         self.images = len(data.x_train) - (len(data.x_train) % config.batch_size == 1)
+        self.steps = math.ceil(self.images / config.batch_size)  # of an epoch
         if kept := self.checkpoint.restore():
             self.epoch, self.history = kept[1]["epoch"], kept[1]["history"]
 
-    def train(self, progress: bool) -> dict[str, list[float]]:
-        steps = math.ceil(self.images / self.config.batch_size)
-        total = steps * self.config.epochs
-        bar = tqdm(
-            total=total,
-            initial=self.epoch * steps,
-            disable=not progress,
-            unit="batch",
-            mininterval=0.5,
-        )
-        try:
-            with bar:
-                while self.epoch < self.config.epochs:
-                    loss, hits = self._epoch(total, steps, bar)
-                    self.history["loss"].append(loss)
-                    self.history["accuracy"].append(hits)
-                    self.epoch += 1
-                    self.checkpoint.save(epoch=self.epoch, history=self.history)
-        except KeyboardInterrupt as stop:
-            raise Interrupted(
-                self.model,
-                f"Stopped after {self.epoch} of {self.config.epochs} "
-                f"epochs{self.checkpoint.kept}; the model keeps what it has "
-                "learned.",
-            ) from stop
-        return self.history
-
-    def _epoch(self, total: int, steps: int, bar) -> tuple[float, float]:
+    def advance(self, bar: tqdm) -> None:
+        """One epoch: a step for each batch, in random order."""
         config, data = self.config, self.data
         device = device_of(self.model)
         self.model.train()
         losses = hits = 0.0
         order = torch.randperm(len(data.x_train))[: self.images]
         for i, batch in enumerate(order.split(config.batch_size)):
+            share = (self.epoch * self.steps + i) / (self.steps * config.epochs)
             for group in self.optimiser.param_groups:
-                group["lr"] = config.lr * one_cycle((self.epoch * steps + i) / total)
+                group["lr"] = config.lr * one_cycle(share)
             y = data.y_train[batch].to(device)
             x = self._attacked(augment(data.x_train[batch].to(device), config), y)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
@@ -260,25 +304,34 @@ class _Run:
             bar.update()
             if i % 10 == 0:
                 bar.set_postfix(epoch=self.epoch + 1, loss=f"{loss.item():.3f}", refresh=False)
-        return losses / len(order), hits / len(order)
+        self.history["loss"].append(losses / len(order))
+        self.history["accuracy"].append(hits / len(order))
 
     def _attacked(self, x: Tensor, y: Tensor) -> Tensor:
-        config = self.config
-        if not config.eps:
+        if not self.config.eps:
             return x
+        eps, steps, span = self.config.eps, self.config.attack_steps, self.data.input_range
         self.model.eval()
-        x = pgd(
-            self.model,
-            x,
-            y,
-            eps=config.eps,
-            steps=config.attack_steps,
-            input_range=self.data.input_range,
-        )
+        x = pgd(self.model, x, y, eps=eps, steps=steps, input_range=span)
         self.model.train()
         return x
 
 
 def one_cycle(t: float, warm: float = 0.2) -> float:
-    """Linear rise over the first fifth, then a cosine to zero; t in [0, 1]."""
+    """The one-cycle schedule: a linear rise, then a cosine to zero.
+
+    Args:
+        t: how far the training is, in [0, 1].
+        warm: the share of the rise.
+
+    Returns:
+        The learning rate as a share of the highest.
+
+    Source: Smith & Topin 2019, Super-Convergence.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> [round(nil.models.one_cycle(t), 2) for t in (0, 0.1, 0.2, 0.6, 1)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
     return t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (1 - warm)))
