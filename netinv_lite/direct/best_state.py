@@ -28,7 +28,8 @@ class Best:
     def __init__(self, training):
         self.training, self.learner = training, training.learner
         stage = training.stage
-        self.depths = range(1 if stage.together else stage.depth, stage.depth + 1)
+        every = stage.together and training.config.every_depth  # else only the last one is trained
+        self.depths = range(1 if every else stage.depth, stage.depth + 1)
         self.settled = 0 if stage.together else SETTLED
         self.rate, self.step, self.score, self.seen = 1.0, 0, 1.0, []
         self.state = self._copy()
