@@ -22,7 +22,7 @@ torch.set_num_threads(2)
 torch.manual_seed(0)
 name, cut, convolutions = sys.argv[1], sys.argv[2], int(sys.argv[3])
 model = torchvision.models.get_model(name).eval()
-config = DirectConfig(steps=1, joint=1, batch_size=2, width=16)
+config = DirectConfig(steps=1, joint=1, batch_size=2, width=16, keep_best=False)
 inverse = invert_layers(model, cut, image_shape=(3, 224, 224), config=config, progress=False,
                         device="cpu")
 assert len(inverse.history) == len(inverse.blocks) + 1

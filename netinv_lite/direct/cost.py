@@ -35,8 +35,9 @@ def estimate(
 
     Returns:
         A DataFrame with a row a stage: gflop, 10⁹ multiplications and additions of a step of the
-        whole batch, forward and back; memory_gb, 10⁹ bytes, what a step keeps for its backward
-        pass, plus the network, the inverses, their gradients and Adam's two moments; total_tflop.
+        whole batch, forward and back; memory_gb, 10⁹ bytes, what the last depth keeps for its
+        backward pass, plus the network, the inverses, their gradients, Adam's two moments and the
+        best state; total_tflop.
     """
     import pandas as pd
 
@@ -47,7 +48,7 @@ def estimate(
     with learning(0, device_of(here)):
         inverse = LayerwiseInverse(here, moved(cut, model, here), shape, span, few, 0)
         inverse.to(device_of(here))
-        fixed = 4 * sum(p.numel() for p in [*here.parameters(), *inverse.parameters()])
+        fixed = sum(p.nbytes for p in (*here.parameters(), *inverse.parameters()))
         with inverse.held():
             training = Training(inverse, source(config.source, shape, span))
             counts = [_counted(training, i) for i in range(len(training.stages))]
@@ -82,11 +83,16 @@ def _counted(training: Training, number: int) -> Count:
             kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
         return t
 
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda t: t):
+    with FlopCounterMode(display=False) as counter:
         training.advance()
-    looks = looks_of(training.stage) if training.best else 0
-    return Count(True, counter.get_total_flops(), looks * looking.get_total_flops(),
-                 sum(kept.values()), 12 * sum(p.numel() for p in training.weights))  # fmt: skip
+    with saved_tensors_hooks(keep, lambda t: t):  # one depth after the other is learned from
+        _terms = [*training.terms(training.images(), (training.stage.depth,))]
+    best = training.best is not None
+    return Count(
+        learns=True, flop=counter.get_total_flops(),
+        looks=best * looks_of(training.stage) * looking.get_total_flops(),
+        kept=sum(kept.values()), trained=(3 + best) * sum(p.nbytes for p in training.weights),
+    )  # fmt: skip
 
 
 def told(table) -> str:

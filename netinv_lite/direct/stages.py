@@ -83,7 +83,7 @@ class Training:
         self.number = self.step = 0
         self.best: Best | None = None
         with seeded(inverse.seed + 2, self.device):
-            self.held = [self._images() for _ in range(HELD * self.config.keep_best)]
+            self.held = [self.images() for _ in range(HELD * self.config.keep_best)]
 
     def _check_losses(self) -> None:
         """Raise where a stage has no loss of weight above zero."""
@@ -154,7 +154,7 @@ class Training:
             self.learner.train()
         self.adam.param_groups[0]["lr"] = self._rate()
         self.adam.zero_grad(set_to_none=True)
-        x = self._images()
+        x = self.images()
         depths, rows = self._depths(), []
         for terms in self.terms(x, depths):
             loss = self.total(terms) / len(depths)
@@ -208,7 +208,8 @@ class Training:
         lowered = self.best.rate if self.best else 1.0
         return lr * lowered * one_cycle((self.step + 0.5) / self.stage.steps)
 
-    def _images(self) -> Tensor:
+    def images(self) -> Tensor:
+        """A batch to learn on, (B,C,H,W)."""
         x = self.draw(self.config.batch_size)
         check_images(x, self.inverse.image_shape, self.inverse.input_range)
         return x.float().to(self.device)
