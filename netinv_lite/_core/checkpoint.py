@@ -34,7 +34,7 @@ class Checkpoint:
         identity: dict,
         modules: dict[str, nn.Module],
         optimisers: dict[str, torch.optim.Optimizer],
-    ):
+    ) -> None:
         self.path = located(path) if path else None
         self.identity = json.loads(json.dumps(identity))  # as it will be read
         self.modules, self.optimisers = modules, optimisers

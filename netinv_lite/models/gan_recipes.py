@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +17,12 @@ from .._core.validation import check_name
 from ..data import load_data
 from .architectures import DCGAN
 from .gan import GANConfig, fit_gan
-from .recipes import command_of
+from .recipes import command_of, origin
 from .zoo import load_file, load_judge, save_classifier, shipped
 
 TRAINING = GANConfig(epochs=25, bfloat16=True)
 # images-numbers of a code -> (arguments of the DCGAN, how it is trained)
-RECIPES = {
+RECIPES: dict[str, tuple[dict[str, Any], GANConfig]] = {
     "fashion_mnist-16": ({"latent_dim": 16}, TRAINING),
     "fashion_mnist-64": ({"latent_dim": 64}, TRAINING),
 }
@@ -29,23 +30,40 @@ MEASURED = 2000  # images, made and real, that are compared
 
 
 def load_gan(name: str = "fashion_mnist-16", *, device: str | torch.device = "cpu") -> DCGAN:
-    """A DCGAN that ships, frozen and in eval mode. Errors as in `load_classifier`."""
+    """A DCGAN that ships, frozen and in eval mode.
+
+    Args:
+        name: "fashion_mnist-16" or "fashion_mnist-64": the data and the size of the code.
+        device: where it is to be; "auto" is a GPU if there is one.
+
+    Returns:
+        The generator with its discriminator.
+
+    Raises:
+        ValueError: an unknown name, a truncated file or a changed byte.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> gan = nil.models.load_gan("fashion_mnist-16")
+        >>> gan(gan.latents(3)).shape
+        torch.Size([3, 1, 32, 32])
+    """
     check_name(name, shipped("generators"), "generator")
     return load_file(SHIPPED / "generators" / f"{name}.safetensors", device)
 
 
 def framed(x: Tensor) -> Tensor:
-    """Images of 28 pixels a side in a black frame, (N,C,28,28) -> (N,C,32,32), from −1 to 1."""
+    """Images (N,C,28,28) from −1 to 1 in a black frame: (N,C,32,32)."""
     return F.pad(x, [2, 2, 2, 2], value=-1.0)
 
 
 def unframed(x: Tensor) -> Tensor:
-    """What `framed` put a frame around, as a classifier of the set takes it."""
+    """Images (N,C,32,32) without the frame of `framed`: (N,C,28,28)."""
     return x[..., 2:-2, 2:-2]
 
 
 def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
-    """Where the state of an unfinished training lies, under the current folder."""
+    """The file with the state of an unfinished training, under the current folder."""
     said = f"{seed or 0}{f'-{epochs}-epochs' if epochs else ''}"
     return Path("runs") / f"{name}-dcgan-{said}.safetensors"
 
@@ -57,10 +75,24 @@ def fit_shipped_gan(
     seed: int | None = None,
     epochs: int | None = None,
     progress: bool = True,
-) -> dict:
-    """Train a DCGAN of `RECIPES` into `folder`; returns its JSON record.
+) -> dict[str, Any]:
+    """Train a DCGAN of `RECIPES` into a folder.
 
     An interrupted run resumes from `checkpoint_of(name, seed, epochs)`.
+
+    Args:
+        name: a key of `RECIPES`.
+        folder: where NAME.safetensors and NAME.json go.
+        seed: by default 0.
+        epochs: by default the recipe's.
+        progress: whether a bar is shown.
+
+    Returns:
+        The JSON record.
+
+    Raises:
+        ValueError: an unknown name.
+        FileNotFoundError: the data set is not available.
     """
     check_name(name, RECIPES, "recipe of a generator")
     command = command_of(f"{name} --dcgan", folder, seed=seed, epochs=epochs)
@@ -72,23 +104,10 @@ def fit_shipped_gan(
         torch.manual_seed(seed)
         gan = DCGAN(**arguments)
     start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
-    history = fit_gan(
-        gan,
-        framed(data.x_train),
-        config=config,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    how = {"config": config, "seed": seed, "checkpoint": checkpoint, "progress": progress}
+    history = fit_gan(gan, framed(data.x_train), **how)
     record = {
-        "architecture": "DCGAN",
-        "arguments": arguments,
-        "data": dataset,
-        "classes": list(data.classes),
-        "input_range": [-1.0, 1.0],
-        "seed": seed,
-        "training": asdict(config),
-        "train_images": len(data.x_train),
+        **origin("DCGAN", arguments, data, seed, config),
         "framed": "28 to 32 pixels, black",
         "command": command,
         "seconds_of_last_run": round(time.perf_counter() - start, 1),
@@ -101,7 +120,16 @@ def fit_shipped_gan(
 
 
 def quality(gan: DCGAN, real: Tensor, dataset: str) -> dict[str, float]:
-    """Precision, recall, density and coverage of new images, and how sure the judge is of them."""
+    """How close the images of a GAN come to real ones, by an independent judge.
+
+    Args:
+        gan: the generator.
+        real: images (N,C,28,28) from −1 to 1.
+        dataset: whose judge looks.
+
+    Returns:
+        The numbers of `metrics.prdc`, and the judge's confidence in new and in real images.
+    """
     judge, real = load_judge(dataset), real[:MEASURED]
     with torch.no_grad():
         made = unframed(gan(gan.latents(len(real), torch.Generator().manual_seed(0))))

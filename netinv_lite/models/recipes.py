@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from .._core.serialization import versions
 from .._core.validation import check_name
-from ..data import load_data
+from ..data import ImageData, load_data
 from .architectures import ARCHITECTURES
+from .gan import GANConfig
 from .training import FitConfig, accuracy, fit
 from .zoo import load_classifier, save_classifier
 
@@ -20,7 +23,7 @@ JUDGE_GREY, JUDGE_COLOUR = {"widths": (16, 32, 64, 96)}, {"widths": (32, 64, 128
 REFEREE_COLOUR = {"widths": (32, 64, 128)}
 
 # name -> (architecture, its arguments, seed, how it is trained)
-RECIPES = {
+RECIPES: dict[str, tuple[str, dict[str, Any], int, FitConfig]] = {
     "digits": ("CNN", GREY, 0, FitConfig(60, shift=1)),
     "digits-robust": ("CNN", GREY, 0, FitConfig(60, shift=1, eps=3.0)),
     "digits-judge": ("ResNet", JUDGE_GREY, 1000, FitConfig(60, shift=2, rotate=10, scale=0.1)),
@@ -63,13 +66,14 @@ TEST_SETS = {
 
 
 def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
-    """Where the state of an unfinished `fit_shipped` lies, under the current folder."""
-    seed = RECIPES[name][2] if seed is None else seed
-    return Path("runs") / f"{name}-{seed}{f'-{epochs}-epochs' if epochs else ''}.safetensors"
+    """The file with the state of an unfinished `fit_shipped`, under the current folder."""
+    _, _, recipe_seed, _ = RECIPES[name]
+    said = f"{recipe_seed if seed is None else seed}{f'-{epochs}-epochs' if epochs else ''}"
+    return Path("runs") / f"{name}-{said}.safetensors"
 
 
-def command_of(name: str, folder: str | Path, **options) -> str:
-    """What makes a network again; of the options those that differ from its recipe."""
+def command_of(name: str, folder: str | Path, **options: int | None) -> str:
+    """The command that makes a network again, with the options that differ from its recipe."""
     said = "".join(f" --{key} {value}" for key, value in options.items() if value is not None)
     return f"python -m netinv_lite fit {name} --out {Path(folder).as_posix()}{said}"
 
@@ -81,11 +85,24 @@ def fit_shipped(
     seed: int | None = None,
     epochs: int | None = None,
     progress: bool = True,
-) -> dict:
-    """Train the network `name` by its recipe into `folder`; returns its JSON record.
+) -> dict[str, Any]:
+    """Train a network that ships, by its recipe, into a folder.
 
-    `seed` and `epochs` replace those of the recipe. An interrupted run resumes from
-    `checkpoint_of(name, seed, epochs)`.
+    An interrupted run resumes from `checkpoint_of(name, seed, epochs)`.
+
+    Args:
+        name: a key of `RECIPES`.
+        folder: where NAME.safetensors and NAME.json go.
+        seed: by default the recipe's.
+        epochs: by default the recipe's.
+        progress: whether a bar is shown.
+
+    Returns:
+        The JSON record.
+
+    Raises:
+        ValueError: an unknown name.
+        FileNotFoundError: the data set is not available.
     """
     check_name(name, RECIPES, "recipe")
     architecture, arguments, recipe_seed, config = RECIPES[name]
@@ -101,14 +118,7 @@ def fit_shipped(
     start = time.perf_counter()
     history = fit(model, data, config=config, seed=seed, progress=progress, checkpoint=checkpoint)
     record = {
-        "architecture": architecture,
-        "arguments": arguments,
-        "data": data.name,
-        "classes": list(data.classes),
-        "input_range": list(data.input_range),
-        "seed": seed,
-        "training": asdict(config),
-        "train_images": len(data.x_train),
+        **origin(architecture, arguments, data, seed, config),
         "test_set": TEST_SETS[data.name],
         "command": command,
         "seconds_of_last_run": round(time.perf_counter() - start, 1),
@@ -118,8 +128,30 @@ def fit_shipped(
     return _measured(model, data, record, Path(folder) / f"{name}.safetensors")
 
 
-def _measured(model, data, record: dict, path: Path) -> dict:
-    """Save, load again, and record what the file itself scores: float16 rounding is included."""
+def origin(
+    architecture: str,
+    arguments: dict[str, Any],
+    data: ImageData,
+    seed: int,
+    config: FitConfig | GANConfig,
+) -> dict[str, Any]:
+    """The part of a JSON record that says what a network is and how it was trained."""
+    return {
+        "architecture": architecture,
+        "arguments": arguments,
+        "data": data.name,
+        "classes": list(data.classes),
+        "input_range": list(data.input_range),
+        "seed": seed,
+        "training": asdict(config),
+        "train_images": len(data.x_train),
+    }
+
+
+def _measured(
+    model: nn.Module, data: ImageData, record: dict[str, Any], path: Path
+) -> dict[str, Any]:
+    """Save, load again, and record the accuracy of the file itself, float16 rounding included."""
     save_classifier(model, path, record)
     loaded = load_classifier(str(path))
     record["test_images"] = len(data.x_test)
@@ -127,11 +159,7 @@ def _measured(model, data, record: dict, path: Path) -> dict:
     eps = record["training"]["eps"]
     if eps:
         x, y = data.x_test[:2000], data.y_test[:2000]
-        record["pgd"] = {
-            "norm": "L2",
-            "eps": eps,
-            "steps": 20,
-            "test_images": len(x),
-            "accuracy": round(accuracy(loaded, x, y, eps=eps), 4),
-        }
+        attacked = round(accuracy(loaded, x, y, eps=eps), 4)
+        attack = {"norm": "L2", "eps": eps, "steps": 20}
+        record["pgd"] = {**attack, "test_images": len(x), "accuracy": attacked}
     return save_classifier(model, path, record)

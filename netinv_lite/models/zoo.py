@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .._core.checkpoint import check_fits
 from .._core.device import pick_device, unwrapped
@@ -19,8 +20,20 @@ DESCRIBED = ("architecture", "arguments", "input_range", "classes")  # what `bui
 DEEP = "-resnet20"  # the end of the name of those whose depth is the question
 
 
-def shipped(folder: str = "weights") -> dict[str, dict]:
-    """Name -> the JSON record of every network that ships with the book, or of its "generators"."""
+def shipped(folder: str = "weights") -> dict[str, dict[str, Any]]:
+    """The networks that ship with the book.
+
+    Args:
+        folder: "weights", the classifiers with judges and referees, or "generators".
+
+    Returns:
+        Name -> JSON record.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.models.shipped()["mnist"]["architecture"]
+        'CNN'
+    """
     records = {}
     for file in sorted((SHIPPED / folder).glob("*.json")):
         records[file.stem] = json.loads(file.read_text(encoding="utf-8"))
@@ -28,12 +41,28 @@ def shipped(folder: str = "weights") -> dict[str, dict]:
 
 
 def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn.Module:
-    """A trained classifier in eval mode, by shipped name or by the path of a `.safetensors`.
+    """A trained classifier, frozen and in eval mode.
 
-    Names: "digits", "mnist", "fashion_mnist", "svhn", "cifar10", and each with "-robust". The
-    module carries `image_shape`, `num_classes`, `input_range`, `classes` and `record` (its JSON).
+    It has attributes `image_shape`, `num_classes`, `input_range`, `classes` and `record` (its
+    JSON).
 
-    Raises ValueError for an unknown name, a truncated file or a changed byte.
+    Args:
+        name: "digits", "mnist", "fashion_mnist", "svhn" or "cifar10", each also with "-robust",
+            or "cifar10-resnet20"; or the path of a `.safetensors` file.
+        device: where it is to be; "auto" is a GPU if there is one.
+
+    Returns:
+        The network, from images (B,C,H,W) to logits (B,K).
+
+    Raises:
+        ValueError: an unknown name, a truncated file or a changed byte.
+        FileNotFoundError: there is no such file, or no JSON beside it.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model = nil.load_classifier("cifar10")
+        >>> model.image_shape, model.input_range, model.classes[:2]
+        ((3, 32, 32), (-1.0, 1.0), ('airplane', 'automobile'))
     """
     if Path(str(name)).suffix:
         return load_file(name, device)
@@ -43,9 +72,22 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
 
 
 def load_judge(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn.Module:
-    """An independent network (other architecture, seed, augmentation) for the data set `name`.
+    """An independent network for a data set: other architecture, seed and augmentation.
 
-    "mnist-robust" has the judge of "mnist". Errors as in `load_classifier`.
+    Args:
+        name: the data set, such as "mnist"; "mnist-robust" has the judge of "mnist".
+        device: where it is to be; "auto" is a GPU if there is one.
+
+    Returns:
+        The network, as in `load_classifier`.
+
+    Raises:
+        ValueError: an unknown name, a truncated file or a changed byte.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> type(nil.load_classifier("digits")).__name__, type(nil.load_judge("digits")).__name__
+        ('CNN', 'ResNet')
     """
     return _independent(name, "judge", device)
 
@@ -53,22 +95,35 @@ def load_judge(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn
 def load_referee(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn.Module:
     """A second judge, of a third architecture, kept for reporting: no setting was chosen by it.
 
-    Names and errors as in `load_judge`.
+    Args:
+        name: the data set, as in `load_judge`.
+        device: where it is to be; "auto" is a GPU if there is one.
+
+    Returns:
+        The network, as in `load_classifier`.
+
+    Raises:
+        ValueError: an unknown name, a truncated file or a changed byte.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> type(nil.load_referee("digits")).__name__
+        'VGG'
     """
     return _independent(name, "referee", device)
 
 
-def _independent(name: str, role: str, device) -> nn.Module:
+def _independent(name: str, role: str, device: str | torch.device) -> nn.Module:
     name = str(name).removesuffix("-robust").removesuffix(f"-{role}")
     known = [key.removesuffix(f"-{role}") for key in shipped() if key.endswith(f"-{role}")]
     check_name(name, known, role)
     return load_file(SHIPPED / "weights" / f"{name}-{role}.safetensors", device)
 
 
-def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
-    """Write weights as float16 safetensors and the `record`, with their hash, as JSON beside.
+def save_classifier(model: nn.Module, path: str | Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Write weights as float16 safetensors, and the record with their hash as JSON beside them.
 
-    A tensor that does not fit into float16, such as a large variance, stays as it is.
+    A tensor that does not fit into float16, such as a large variance, keeps its type.
 
     Args:
         model: one of `ARCHITECTURES`.
@@ -82,6 +137,17 @@ def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
         ValueError: the record lacks one of these, the name ends otherwise, or the model has a
             state that cannot be saved.
         OSError: the files cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import netinv_lite as nil
+        >>> record = {"architecture": "MLP", "arguments": {}}
+        >>> record |= {"input_range": [0, 1], "classes": list("0123456789")}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/mine.safetensors"
+        ...     record = nil.models.save_classifier(nil.MLP(), path, record)
+        ...     nil.load_classifier(path).input_range
+        (0, 1)
     """
     path = located(path)
     lacking = [key for key in DESCRIBED if key not in record]
@@ -96,14 +162,14 @@ def save_classifier(model: nn.Module, path: str | Path, record: dict) -> dict:
     return record
 
 
-def _halved(value):
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+def _halved(value: Any) -> Any:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     half = value.half()
     return half if torch.equal(half.isfinite(), value.isfinite()) else value
 
 
-def build(record: dict) -> nn.Module:
+def build(record: dict[str, Any]) -> nn.Module:
     """The untrained network that a JSON record describes."""
     check_name(record["architecture"], ARCHITECTURES, "architecture")
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and overwritten
@@ -114,9 +180,25 @@ def build(record: dict) -> nn.Module:
     return model
 
 
-def load_file(path: str | Path, device) -> nn.Module:
+def load_file(path: str | Path, device: str | torch.device) -> Any:
     """The frozen network at `path`, as its record describes it; errors as in `load_classifier`."""
     path = located(path)
+    record = _checked_record(path)
+    try:
+        model = build(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"The .json beside {path} describes no network "
+            f"({type(error).__name__}: {error}): restore it."
+        ) from error
+    tensors, _ = read_tensors(path)
+    check_fits(model, tensors, path, "restore its .json, which describes another")
+    model.load_state_dict({name: _single(value) for name, value in tensors.items()})
+    return model.eval().requires_grad_(False).to(pick_device(device))
+
+
+def _checked_record(path: Path) -> dict[str, Any]:
+    """The record beside the file at `path`, whose hash it holds."""
     if path.suffix != ".safetensors":
         raise ValueError(
             f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
@@ -134,19 +216,9 @@ def load_file(path: str | Path, device) -> nn.Module:
             f"{path} is not the file its record describes (SHA-256 differs): it was changed or cut "
             "short. Restore it, for example with `git checkout`, or install the package again."
         )
-    try:
-        model = build(record)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"The .json beside {path} describes no network "
-            f"({type(error).__name__}: {error}): restore it."
-        ) from error
-    tensors, _ = read_tensors(path)
-    check_fits(model, tensors, path, "restore its .json, which describes another")
-    model.load_state_dict(
-        {
-            k: v.float() if isinstance(v, torch.Tensor) and v.is_floating_point() else v
-            for k, v in tensors.items()
-        }
-    )
-    return model.eval().requires_grad_(False).to(pick_device(device))
+    return record
+
+
+def _single(value: Any) -> Any:
+    """Floating-point tensors in single precision; all else as it is."""
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
