@@ -12,6 +12,6 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 moved.install(__name__)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     old = moved.found(__name__, name)
     return _load(name) if old is None else old

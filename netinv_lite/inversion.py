@@ -130,7 +130,7 @@ class Inversion:
         if soft and choose_from > 1:
             raise ValueError("With soft targets there is no class to choose by: choose_from=1.")
         if classes is None:
-            classes = range(len(self.conditioning.targets) if soft else self.num_classes)
+            classes = range(len(getattr(self.conditioning, "targets", range(self.num_classes))))
         if not len(classes):
             raise ValueError("classes is empty: name at least one class, or leave it out for all.")
         k = torch.as_tensor(list(classes)).repeat_interleave(per_class * choose_from)
@@ -234,8 +234,15 @@ class Inversion:
         """
         from .plot.galleries import gallery
 
-        drawn = {"classes": classes, "seed": seed, "choose_from": choose_from}
-        return gallery(self, per_class, judge=judge, title=title, **drawn)
+        return gallery(
+            self,
+            per_class,
+            judge=judge,
+            classes=classes,
+            title=title,
+            seed=seed,
+            choose_from=choose_from,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write generator, settings and history as safetensors, atomically.
@@ -297,10 +304,10 @@ class Inversion:
             ValueError: the file is damaged or holds no inversion, or the classifier has another
                 number of classes.
         """
-        tensors, meta = read_tensors(path)
-        meta = meta.get("inversion")
-        if meta is None:
+        tensors, about = read_tensors(path)
+        if "inversion" not in about:
             raise ValueError(f"{path} holds tensors, but no saved inversion.")
+        meta = about["inversion"]
         shape, span = meta["image_shape"], meta["input_range"]
         K = probe_logits(unwrapped(classifier), shape, span).shape[1]
         if K != meta["num_classes"]:
@@ -316,9 +323,8 @@ class Inversion:
             generator = _generator(shape, conditioning, span, config)
         generator.load_state_dict(split(tensors, "generator"))
         generator = generator.to(pick_device(device)).eval()
-        classifier = on_device(classifier, device)
-        about = {"loss": loss, "config": config, "seed": meta["seed"]}
-        inversion = cls(classifier, generator, conditioning, **about)
+        classifier, seed = on_device(classifier, device), meta["seed"]
+        inversion = cls(classifier, generator, conditioning, loss=loss, config=config, seed=seed)
         inversion.history = meta["history"]
         return inversion
 
@@ -387,11 +393,17 @@ def invert(
         >>> images.shape
         torch.Size([20, 1, 28, 28])
     """
-    known = {"image_shape": image_shape, "input_range": input_range, "num_classes": num_classes}
-    target = Target.of(classifier, **known, device=device)
-    settings = {"loss": loss, "preset": preset, "config": config}
+    target = Target.of(
+        classifier,
+        image_shape=image_shape,
+        input_range=input_range,
+        num_classes=num_classes,
+        device=device,
+    )
     with learning(seed, target.device):
-        inversion = untrained(target, conditioning, **settings, seed=seed)
+        inversion = untrained(
+            target, conditioning, loss=loss, preset=preset, config=config, seed=seed
+        )
         train(inversion, features, progress, on_step, checkpoint)
     warn_if_collapsed(inversion)
     return inversion
@@ -482,9 +494,16 @@ def train(
         set_rate(optimiser, inversion.config, t)
         return step(inversion, tap, optimiser)
 
-    shown = {"name": "invert", "progress": progress, "on_step": on_step}
     with frozen(model), tap:
-        loop.train(advance, inversion, steps=steps, checkpoint=kept, **shown)
+        loop.train(
+            advance,
+            inversion,
+            steps=steps,
+            name="invert",
+            checkpoint=kept,
+            progress=progress,
+            on_step=on_step,
+        )
     inversion.generator.eval()
 
 
@@ -520,8 +539,8 @@ def untrained(
             "The margin needs one class an image; use InversionLoss(margin=0) with soft targets."
         )
     generator = _generator(target.image_shape, conditioning, target.input_range, config)
-    generator, about = generator.to(target.device), {"loss": loss, "config": config, "seed": seed}
-    return Inversion(target.model, generator, conditioning, **about)
+    generator = generator.to(target.device)
+    return Inversion(target.model, generator, conditioning, loss=loss, config=config, seed=seed)
 
 
 def _generator(

@@ -92,7 +92,8 @@ class Tap:
     ) -> None:
         self.model, self.layer, self.statistics = unwrapped(model), layer, statistics
         self.distances: list[Tensor] = []
-        span = input_range or getattr(self.model, "input_range", (0.0, 1.0))
+        known = getattr(self.model, "input_range", (0.0, 1.0))
+        span = known if input_range is None else input_range
         self.module = (
             head(self.model, image_shape, span) if layer is None else named(self.model, layer)
         )
@@ -171,7 +172,8 @@ def final_linear(
         Linear(in_features=128, out_features=10, bias=True)
     """
     model = unwrapped(model)
-    span = input_range or getattr(model, "input_range", (0.0, 1.0))
+    known = getattr(model, "input_range", (0.0, 1.0))
+    span = known if input_range is None else input_range
     reached = _reached(model, image_shape, span, nn.Linear)
     if not reached:
         raise ValueError(

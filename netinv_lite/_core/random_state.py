@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .device import pick_device
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager

@@ -97,9 +97,9 @@ def range_of(
         ValueError: `given` does not rise, two models take different ranges, or the pixels lie in
             neither range. Each is corrected by `input_range=(low, high)`.
     """
-    models = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
-    said = [getattr(m, "input_range", None) for m in models] if given is None else [given]
-    said = list(dict.fromkeys(tuple(map(float, span)) for span in said if span is not None))
+    inner = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
+    spans = [getattr(m, "input_range", None) for m in inner] if given is None else [given]
+    said = list(dict.fromkeys(tuple(map(float, span)) for span in spans if span is not None))
     if len(said) > 1:
         raise ValueError(
             f"The networks take images of different ranges, {said[0]} and {said[1]}: say which "
@@ -111,7 +111,8 @@ def range_of(
                 f"input_range={given or said[0]}: say (low, high), finite and rising, "
                 "such as (0, 1)."
             )
-        return said[0]
+        low, high = said[0]
+        return low, high
     if not torch.isfinite(images).all():
         raise ValueError("The images hold NaN or infinity.")
     least, most = (images.min(), images.max()) if images.numel() else (0.0, 0.0)

@@ -104,8 +104,8 @@ def fit_shipped_gan(
         torch.manual_seed(seed)
         gan = DCGAN(**arguments)
     start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
-    how = {"config": config, "seed": seed, "checkpoint": checkpoint, "progress": progress}
-    history = fit_gan(gan, framed(data.x_train), **how)
+    x = framed(data.x_train)
+    history = fit_gan(gan, x, config=config, seed=seed, checkpoint=checkpoint, progress=progress)
     record = {
         **origin("DCGAN", arguments, data, seed, config),
         "framed": "28 to 32 pixels, black",

@@ -67,7 +67,9 @@ def _entry(path: Path) -> Entry:
 
 
 def _print_table(entries: dict[str, Entry], folder: Path, *, full: bool) -> None:
-    rows = [("name", "network", "test accuracy", "attacked", "test images", "size", "sha256", "")]
+    rows: list[tuple[str, ...]] = [
+        ("name", "network", "test accuracy", "attacked", "test images", "size", "sha256", "")
+    ]
     for name, entry in entries.items():
         rows.append((name, *_row(folder / f"{name}.safetensors", *entry, full=full)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
