@@ -285,7 +285,18 @@ class Vector(Label):
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
-        """Targets for given classes k (B,), with vectors that are drawn; see `Label.of`."""
+        """Targets for given classes, with vectors that are drawn.
+
+        Args:
+            k: (B,) classes.
+            generator: the random numbers; by default torch's own.
+
+        Returns:
+            A condition of B images.
+
+        Raises:
+            ValueError: a class outside 0..K−1.
+        """
         y = one_hot(k, self.num_classes)
         return Condition(simplex_vectors(k, self.num_classes, self.scale, generator=generator), y)
 
@@ -370,14 +381,33 @@ class SoftTargets(Label):
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
-        """Targets for the rows of `targets` with numbers k (B,)."""
+        """Targets for given rows.
+
+        Args:
+            k: (B,) numbers of rows of `targets`.
+            generator: not used.
+
+        Returns:
+            A condition of B images.
+
+        Raises:
+            ValueError: there is no such row.
+        """
         one_hot(k, len(self.targets))
         v = self.targets.to(k.device)[k]
         return Condition(v, v)
 
     @renamed(random="generator")
     def draw(self, n: int, *, generator: Generator | None = None) -> Condition:
-        """Targets for n images, all rows equally often, to within one; see `Label.draw`."""
+        """Targets for n images, all rows equally often, to within one.
+
+        Args:
+            n: how many.
+            generator: the random numbers; by default torch's own.
+
+        Returns:
+            A condition of n images.
+        """
         return self.of(balanced_classes(n, len(self.targets), generator=generator))
 
 

@@ -478,7 +478,20 @@ def train(
     on_step: OnStep | None,
     checkpoint: str | Path | None,
 ) -> None:
-    """All steps of an untrained inversion, under its learning rate; arguments as in `invert`."""
+    """All steps of an untrained inversion, in place, under its learning rate.
+
+    Args:
+        inversion: what is trained; its generator ends in eval mode.
+        features: name of the module whose output is f; None for the input of the last linear layer.
+        progress: whether a bar is shown.
+        on_step: called as on_step(step, row, inversion) after every step.
+        checkpoint: a file that keeps the state, or None.
+
+    Raises:
+        ValueError: no gradient reaches the images, or the checkpoint belongs to another run.
+        FloatingPointError: the loss is no longer finite.
+        Interrupted: Ctrl-C; the result so far is in `.inversion`.
+    """
     optimiser = adam(inversion.generator.parameters(), inversion.config)
     kept = Checkpoint(
         checkpoint,
@@ -508,12 +521,26 @@ def train(
 
 
 def adam(parameters: Iterable[Tensor], config: InversionConfig) -> torch.optim.Adam:
-    """The optimiser of a generator, or of several side by side."""
+    """The optimiser of a generator, or of several side by side.
+
+    Args:
+        parameters: theirs.
+        config: for its learning rate.
+
+    Returns:
+        Adam with β = (0.5, 0.99).
+    """
     return torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.99), fused=True)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, config: InversionConfig, t: int) -> None:
-    """The learning rate of step t: full for the first half, then a cosine to a twentieth."""
+    """Set the learning rate of a step: full for the first half, then a cosine to a twentieth.
+
+    Args:
+        optimiser: whose rate is set.
+        config: for the highest rate and the number of steps.
+        t: the step, counted from 0.
+    """
     share = t / config.steps
     factor = 1.0 if share < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (share - 0.5)))
     for group in optimiser.param_groups:
@@ -529,7 +556,22 @@ def untrained(
     config: InversionConfig | None = None,
     seed: int = 0,
 ) -> Inversion:
-    """The inversion that `invert` trains, before its first step; arguments as in `invert`."""
+    """The inversion that `invert` trains, before its first step.
+
+    Args:
+        target: the network with its images.
+        conditioning: a name or an object.
+        loss: by default that of the preset.
+        preset: one of `PRESETS`; by default "paper".
+        config: by default that of the preset.
+        seed: noted; the first weights are drawn from torch's own random numbers.
+
+    Returns:
+        The inversion, with a new generator on the device of the target.
+
+    Raises:
+        ValueError: names or settings do not fit.
+    """
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
     loss, config = loss or default_loss, config or default_config

@@ -450,11 +450,19 @@ class Loss(Protocol):
         ...
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        """Each term, unweighted, as a dict name -> scalar tensor."""
+        """Each term, unweighted: name -> scalar tensor.
+
+        Args:
+            batch: the images of a step.
+        """
         ...
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Σ weight · term, a scalar tensor."""
+        """Σ weight · term, a scalar tensor.
+
+        Args:
+            terms: those of `terms`.
+        """
         ...
 
 

@@ -118,6 +118,12 @@ def check_fits(module: nn.Module, state: dict[str, Any], path: str | Path, remed
     """Raise a ValueError, with a `remedy`, unless `state`, of the file at `path`, fits the module.
 
     `load_state_dict` by itself would fill what fits, and only then complain.
+
+    Args:
+        module: the network that is to be filled.
+        state: the state dict.
+        path: for the message.
+        remedy: the end of the message: what to do.
     """
     own = module.state_dict()
     if {k: _shape(v) for k, v in own.items()} != {k: _shape(v) for k, v in state.items()}:

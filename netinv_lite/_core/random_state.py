@@ -18,7 +18,12 @@ R = TypeVar("R")
 
 @contextmanager
 def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Inside `with`, random numbers of `seed`; afterwards those of before, on CPU and `device`."""
+    """Inside `with`, random numbers of a seed; afterwards those of before.
+
+    Args:
+        seed: of the CPU and of `device`.
+        device: another device whose random state is restored, too.
+    """
     device = pick_device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

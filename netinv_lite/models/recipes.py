@@ -135,7 +135,18 @@ def origin(
     seed: int,
     config: FitConfig | GANConfig,
 ) -> dict[str, Any]:
-    """The part of a JSON record that says what a network is and how it was trained."""
+    """The part of a JSON record that says what a network is and how it was trained.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        arguments: those of its constructor.
+        data: the image set.
+        seed: of weights and training.
+        config: of the training.
+
+    Returns:
+        What JSON can hold.
+    """
     return {
         "architecture": architecture,
         "arguments": arguments,

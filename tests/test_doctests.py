@@ -1,0 +1,121 @@
+"""Every example in a docstring runs, and every public function and class has one."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import netinv_lite as nil
+from netinv_lite import losses
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+PACKAGE = Path(nil.__file__).parent
+# Modules whose functions a reader calls by their name and the module's, such as nil.metrics.prdc.
+METHOD, WINGS = ("losses", "metrics"), ("models", "baselines", "direct", "plot", "studies")
+USES = ("distillation", "ood", "ood_scores", "privacy", "reconstruction", "shortcuts")
+# Public names of the wings that have no example yet: a name may only be taken from this list.
+LACKING = {
+    "nil.baselines.Ascent",
+    "nil.baselines.AscentConfig",
+    "nil.baselines.Dafl",
+    "nil.baselines.DaflLoss",
+    "nil.baselines.Descent",
+    "nil.baselines.DescentConfig",
+    "nil.direct.Block",
+    "nil.direct.DirectConfig",
+    "nil.direct.LayerwiseInverse",
+    "nil.direct.chain",
+    "nil.direct.estimate",
+    "nil.direct.into_range",
+    "nil.direct.inverse_of",
+    "nil.direct.invert_layers",
+    "nil.direct.split",
+    "nil.distillation.DistillConfig",
+    "nil.ood.ExclusionConfig",
+    "nil.ood.forgetful",
+    "nil.privacy.Matching",
+    "nil.privacy.PrivacyTest",
+    "nil.reconstruction.Reconstruction",
+    "nil.reconstruction.StationaryConfig",
+    "nil.shortcuts.concentrated",
+    "nil.studies.summary",
+}
+
+
+def members(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """The functions and classes that a module defines; decorated ones, too."""
+    for name, value in vars(module).items():
+        if described(value) and value.__module__ == module.__name__:
+            yield name, value
+
+
+def described(value: object) -> bool:
+    """Whether it is a function or a class; one that keeps its results, too."""
+    return inspect.isclass(value) or inspect.isfunction(getattr(value, "__wrapped__", value))
+
+
+def examples(module: ModuleType) -> list[doctest.DocTest]:
+    """Each test begins with no names at all, so that a reader can paste it."""
+    finder, tests = doctest.DocTestFinder(), []
+    for name, value in members(module):
+        globs = {"__name__": "__main__"}
+        tests += finder.find(value, f"{module.__name__}.{name}", module=False, globs=globs)
+    return [test for test in tests if test.examples]
+
+
+def with_examples() -> list[str]:
+    """The modules that hold examples; found in the files, so that none is imported for it."""
+    files = [p for p in PACKAGE.rglob("*.py") if ">>>" in p.read_text(encoding="utf-8")]
+    parts = [p.relative_to(PACKAGE.parent).with_suffix("").parts for p in sorted(files)]
+    return [".".join(p).removesuffix(".__init__") for p in parts]
+
+
+@pytest.fixture(autouse=True)
+def terms_of_its_own():
+    """An example that registers a loss term leaves no trace."""
+    known = dict(losses.TERMS)
+    yield
+    losses.TERMS.clear()
+    losses.TERMS.update(known)
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+@pytest.mark.parametrize("name", with_examples())
+def test_examples_run(name):
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    tests = examples(import_module(name))
+    assert tests, f"the examples of {name} are not found"
+    for test in tests:
+        runner.run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+def public() -> dict[str, object]:
+    """The functions and classes of the package and of its rooms, by the name a reader uses."""
+    found = {f"nil.{name}": getattr(nil, name) for name in nil.__all__}
+    for room in (*METHOD, *WINGS, *USES):
+        module = getattr(nil, room)
+        names = getattr(module, "__all__", [name for name, _ in members(module)])
+        found |= {f"nil.{room}.{name}": getattr(module, name) for name in names}
+    return {name: value for name, value in found.items() if described(value) and "._" not in name}
+
+
+def lacking() -> set[str]:
+    return {name for name, value in public().items() if ">>>" not in (value.__doc__ or "")}
+
+
+def test_every_public_name_has_an_example():
+    assert len(public()) > 100
+    assert lacking() - LACKING == set(), "write an `Example:` that runs"
+    assert not {name for name in LACKING if name.count(".") == 1}, "the top level has them all"
+
+
+def test_the_list_of_those_that_lack_one_only_shrinks():
+    assert LACKING - lacking() == set(), "take these names from LACKING in this file"
