@@ -13,6 +13,20 @@ from ._core.boundary import ONE_LOGIT
 from ._core.moved import renamed
 from ._core.validation import check_name, check_positive
 
+__all__ = [
+    "SCHEMES",
+    "Condition",
+    "Label",
+    "Matrix",
+    "SoftTargets",
+    "Vector",
+    "VectorMatrix",
+    "balanced_classes",
+    "hot_matrix",
+    "one_hot",
+    "simplex_vectors",
+]
+
 
 @dataclass(frozen=True)
 class Condition:

@@ -18,6 +18,7 @@ from ._core.arrays import as_images, check_labels
 from ._core.serialization import located
 from ._core.validation import check_name, range_of
 
+__all__ = ["CLASSES", "ImageData", "load_data"]
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
 THINGS = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"

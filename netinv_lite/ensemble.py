@@ -20,6 +20,7 @@ from ._core.random_state import learning, seeded, with_gradients
 from .conditioning import Condition
 from .inversion import Inversion, adam, invert, scored, set_rate, untrained, warn_if_collapsed
 
+__all__ = ["invert_many", "invert_together"]
 # What runs in one batch must share.
 ONE = ("image_shape", "input_range", "num_classes", "device", "features", "progress", "config")
 ALONE = ("checkpoint", "on_step")  # what a run has only by itself

@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+__all__ = ["attempt"]
+
 
 def attempt(test: Callable, function: Callable) -> None:
     """Print `Solved: <what the test shows>` or `Not yet: <what to look at>`; never a traceback.

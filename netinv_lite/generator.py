@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .conditioning import Condition, Label, hot_matrix
 
+__all__ = ["ConditionedGenerator", "deformed", "shaded"]
 EMBEDDED = 64  # numbers that v becomes, to stand beside z
 FIELD = 3  # the field that deforms an image has FIELD x FIELD free vectors
 SHADE = 2  # the field that dims a channel has SHADE x SHADE free numbers

@@ -31,6 +31,7 @@ from .presets import PRESETS, InversionConfig
 if TYPE_CHECKING:
     from .plot.theme import Figure
 
+__all__ = ["Inversion", "invert"]
 # Fields of a config that the generator is built from.
 BUILD = ("latent_dim", "width", "dropout", "start", "modulation", "deformation", "shading")
 

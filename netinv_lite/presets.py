@@ -9,6 +9,8 @@ from ._core.validation import check_finite, check_whole
 from .generator import FIELD
 from .losses import InversionLoss
 
+__all__ = ["PRESETS", "InversionConfig", "Preset"]
+
 
 @dataclass(frozen=True)
 class InversionConfig:

@@ -12,13 +12,11 @@ from types import ModuleType
 import pytest
 
 import netinv_lite as nil
+import public_api
 from netinv_lite import losses
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PACKAGE = Path(nil.__file__).parent
-# Modules whose functions a reader calls by their name and the module's, such as nil.metrics.prdc.
-METHOD, WINGS = ("losses", "metrics"), ("models", "baselines", "direct", "plot", "studies")
-USES = ("distillation", "ood", "ood_scores", "privacy", "reconstruction", "shortcuts")
 # Public names of the wings that have no example yet: a name may only be taken from this list.
 LACKING = {
     "nil.baselines.Ascent",
@@ -51,13 +49,8 @@ LACKING = {
 def members(module: ModuleType) -> Iterator[tuple[str, object]]:
     """The functions and classes that a module defines; decorated ones, too."""
     for name, value in vars(module).items():
-        if described(value) and value.__module__ == module.__name__:
+        if public_api.defined(value, module.__name__):
             yield name, value
-
-
-def described(value: object) -> bool:
-    """Whether it is a function or a class; one that keeps its results, too."""
-    return inspect.isclass(value) or inspect.isfunction(getattr(value, "__wrapped__", value))
 
 
 def examples(module: ModuleType) -> list[doctest.DocTest]:
@@ -97,22 +90,21 @@ def test_examples_run(name):
     assert not said, "".join(said)
 
 
-def public() -> dict[str, object]:
+def described() -> dict[str, object]:
     """The functions and classes of the package and of its rooms, by the name a reader uses."""
-    found = {f"nil.{name}": getattr(nil, name) for name in nil.__all__}
-    for room in (*METHOD, *WINGS, *USES):
-        module = getattr(nil, room)
-        names = getattr(module, "__all__", [name for name, _ in members(module)])
-        found |= {f"nil.{room}.{name}": getattr(module, name) for name in names}
-    return {name: value for name, value in found.items() if described(value) and "._" not in name}
+    return {
+        name: value
+        for name, value in public_api.public().items()
+        if inspect.isclass(value) or callable(value)
+    }
 
 
 def lacking() -> set[str]:
-    return {name for name, value in public().items() if ">>>" not in (value.__doc__ or "")}
+    return {name for name, value in described().items() if ">>>" not in (value.__doc__ or "")}
 
 
 def test_every_public_name_has_an_example():
-    assert len(public()) > 100
+    assert len(described()) > 100
     assert lacking() - LACKING == set(), "write an `Example:` that runs"
     assert not {name for name in LACKING if name.count(".") == 1}, "the top level has them all"
 
