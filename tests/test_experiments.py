@@ -17,6 +17,7 @@ from joblib.externals.loky import get_reusable_executor
 
 import netinv_lite as nil
 from grid import GRID, PLAN
+from netinv_lite.studies import readability_diversity as front
 from netinv_lite.studies import runner as experiments
 from netinv_lite.studies.registry import EXPERIMENTS
 
@@ -175,9 +176,9 @@ def scheduler(grid):
     processes = [subprocess.Popen([*command, "scheduler", "--port", "0", *here])]
     try:
         wait(address.exists)
-        workers = [subprocess.Popen([*command, "worker", *here, "--nthreads", "1", "--no-nanny",
-                                     "--local-directory", str(grid / f"worker-{i}")])
-                   for i in range(2)]  # fmt: skip
+        single = [*command, "worker", *here, "--nthreads", "1", "--no-nanny"]
+        folders = [["--local-directory", str(grid / f"worker-{i}")] for i in range(2)]
+        workers = [subprocess.Popen([*single, *folder]) for folder in folders]
         processes += workers
         yield json.loads(address.read_text(encoding="utf-8"))["address"], workers
     finally:
@@ -193,17 +194,23 @@ def wait(condition, seconds=60):
         time.sleep(0.05)
 
 
+KILLER = """
+import os, sys, time
+log, worker = sys.argv[1:]
+while not (os.path.exists(log) and len(open(log).readlines()) > 4):
+    time.sleep(0.02)
+os.kill(int(worker), 9)
+"""
+
+
 @pytest.mark.slow
 def test_a_cluster_gives_the_same_rows_though_a_worker_dies(grid, scheduler):
     address, workers = scheduler
     alone = run(grid, seeds=range(6))
     (grid / "slow").touch()
     (grid / "log").unlink()
-    killer = subprocess.Popen([sys.executable, "-c", (
-        "import os, sys, time\n"
-        "while not (os.path.exists(sys.argv[1]) and len(open(sys.argv[1]).readlines()) > 4):\n"
-        "    time.sleep(.02)\n"
-        "os.kill(int(sys.argv[2]), 9)"), str(grid / "log"), str(workers[0].pid)])  # fmt: skip
+    log_and_worker = [str(grid / "log"), str(workers[0].pid)]
+    killer = subprocess.Popen([sys.executable, "-c", KILLER, *log_and_worker])
     table = run(grid, seeds=range(6), cluster=address, fresh=True)
     assert killer.wait(timeout=60) == 0 and workers[0].wait(timeout=60) != 0
     assert workers[1].poll() is None  # one worker did the rest
@@ -256,9 +263,14 @@ def test_the_runs_of_a_study_are_all_different(name):
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
 def test_a_study_measures_what_the_book_prints(monkeypatch):
-    monkeypatch.setattr(nil.studies.evaluation, "PRESETS", {
-        name: (loss, nil.InversionConfig(steps=3, batch_size=16, width=8))
-        for name, (loss, _) in nil.PRESETS.items()})  # fmt: skip
+    monkeypatch.setattr(
+        nil.studies.evaluation,
+        "PRESETS",
+        {
+            name: (loss, nil.InversionConfig(steps=3, batch_size=16, width=8))
+            for name, (loss, _) in nil.PRESETS.items()
+        },
+    )
     settings = {"dataset": "digits", "seed": 0, "loss": "cosine by class"}
     (row,) = experiments.attempt(EXPERIMENTS["losses"], [settings])
     assert not row["error"]
@@ -305,7 +317,7 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     short = nil.InversionConfig(steps=3, batch_size=16, width=8)
     presets = {"readable": (loss, short), "typical": (nil.PRESETS["typical"][0], short)}
     monkeypatch.setattr(nil.studies.evaluation, "PRESETS", presets)
-    point = partial(nil.front.front, "digits", 0, "-robust")
+    point = partial(front.front, "digits", 0, "-robust")
     real, noise = point("real", 0.0, 0), point("noise", 0.0, 0)
     assert real["referee"] > 0.95 and real["excess_referee"] == pytest.approx(1)
     assert noise["referee"] < 0.3 and noise["train_seconds"] == noise["image_ms"] == 0
@@ -314,7 +326,8 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     sure = [point(some + "typical generator", 0.1, 0) for some in ("", "chosen ", "choosier ")]
     assert sure[0]["vendi_pixels"] != made["vendi_pixels"]
     assert sure[0]["confidence"] < sure[1]["confidence"] < sure[2]["confidence"]
-    inversion = nil.front.trained("digits", "-robust", 0, "typical generator", 0.1)[0]
+    at = front.Point("digits", "-robust", seed=0, strength=0.1, steps=0)
+    inversion = front.trained(front.GENERATORS["typical generator"], 0.1, at)[0]
     assert (inversion.loss.batch_norm, inversion.config.shading) == (1.0, 0.0)
     ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
     assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
@@ -324,14 +337,21 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
 def test_images_in_colour_are_bent_and_shaded_and_rivals_are_run_once():
     classifier, k = nil.load_classifier("svhn"), torch.arange(10)
     bright = torch.ones(10, 3, 32, 32)
-    shaded, same = nil.front.bent(classifier, bright, k, 0.2, 0, 1)
+    shaded, same = front.deform(classifier, bright, k, 0.2, 0, 1)
     assert torch.equal(same, k) and shaded.min() < 0.5 and (shaded <= bright + 1e-6).all()
     grey = torch.ones(10, 1, 28, 28)
-    assert torch.allclose(nil.front.bent(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
-    rows = nil.front.settings(("mnist", "svhn"), (0, 1, 2))
+    assert torch.allclose(front.deform(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
+    rows = front.settings(("mnist", "svhn"), (0, 1, 2))
     settings = {"dataset": "svhn", "network": "", "seed": 0, "strength": 0.2, "steps": 0}
     ways = [{**settings, "method": m} for m in ("typical generator", "choosier typical generator")]
-    assert nil.front.shared(ways[0]) == nil.front.shared(ways[1]), "one training for both"
+    assert front.shared(ways[0]) == front.shared(ways[1]), "one training for both"
+    base = {**settings, "dataset": "mnist"}
+    alike = [{**base, "method": "generator", "strength": 0.0}, {**base, "method": "bent generator"}]
+    assert front.shared(alike[0]) == front.shared(alike[1]), "deformed before or afterwards"
+    climbs = [("ascent", 0.1, 40), ("bent ascent", 0.3, 40), ("chosen bent ascent", 0.2, 40)]
+    names = ("method", "strength", "steps")
+    homes = {front.shared({**base, **dict(zip(names, climb, strict=True))}) for climb in climbs}
+    assert len(homes) == 1, "one ascent for all"
     rivals = [(r["dataset"], r["seed"]) for r in rows if r["method"] == "dafl"]
     assert rivals == [("mnist", 0), ("mnist", 1), ("mnist", 2), ("svhn", 0)]
 

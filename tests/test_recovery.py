@@ -66,8 +66,10 @@ def test_second_order_solves_what_is_near(gan):
 def test_no_step_leads_farther(gan):
     _, x = recovery.sampled(gan, 0, 10)
     far = 3 * gan.latents(10, torch.Generator().manual_seed(1))
-    by_step = [codes._distance(codes._drawn(gan, codes.refined(gan, x, far, n).flatten(1)),
-                               x.flatten(1)) for n in range(5)]  # fmt: skip
+    by_step = [
+        codes._distance(codes._drawn(gan, codes.refined(gan, x, far, n).flatten(1)), x.flatten(1))
+        for n in range(5)
+    ]
     assert all((b <= a).all() for a, b in pairwise(by_step))
 
 
@@ -109,8 +111,10 @@ def test_a_repair_is_measured_before_and_after(gan, damage):
     if damage in ("none", "rejected"):
         assert row["psnr"] > alone["psnr"], "the search draws it again, the control another"
     else:
-        assert row["believed_before"] != recovery.repair(**BASE, damage="none", method="shrunk")[
-            "believed_before"]  # fmt: skip
+        assert (
+            row["believed_before"]
+            != recovery.repair(**BASE, damage="none", method="shrunk")["believed_before"]
+        )
     assert row["sure_before"] == alone["sure_before"]
 
 

@@ -20,8 +20,13 @@ from netinv_lite.studies.runner import _packs, attempt
 
 DIRECT, REVERSAL, DEEP = (EXPERIMENTS[name] for name in ("direct", "reversal", "deep"))
 COMMON = {"psnr", "ssim", "cycle", "agreement", "judge", "values", "train_seconds"}
-CACHES = (zeroshot.trained, reversal.trained, surrogates.generators, surrogates.deep_inverted,
-          surrogates.pictures)  # fmt: skip
+CACHES = (
+    zeroshot.trained,
+    reversal.trained,
+    surrogates.generators,
+    surrogates.deep_inverted,
+    surrogates.pictures,
+)
 
 
 @pytest.fixture
@@ -109,11 +114,11 @@ def test_every_way_of_training_takes_as_many_steps(depths):
         whole = depths * config.steps + config.joint
         asked = zeroshot.STEPS["long" if method == "long" else "inverse"]
         assert 0 <= asked - whole <= depths, method
-        assert (config.joint > 0) == (method in zeroshot.TOGETHER) and config.block == 1
-    weights = [(c.image, c.cycle, c.answer) for m in zeroshot.TRAININGS
-               if (c := zeroshot.config_of(m, 4))]  # fmt: skip
-    assert weights == [(0, 0, 0), (1, 0, 0), (1, 0.1, 0), (1, 1, 0), (1, 1, 0), (1, 1, 0.1),
-                       (1, 1, 0.1)]  # fmt: skip
+        assert (config.joint > 0) == zeroshot.TRAININGS[method].joint and config.block == 1
+    configs = [zeroshot.config_of(m, 4) for m in zeroshot.TRAININGS]
+    assert [c.image for c in configs] == [0, 1, 1, 1, 1, 1, 1]
+    assert [c.cycle for c in configs] == [0, 0, 0.1, 1, 1, 1, 1]
+    assert [c.answer for c in configs] == [0, 0, 0, 0, 0, 0.1, 0.1]
 
 
 # ---- direct -------------------------------------------------------------------------------------
@@ -173,7 +178,8 @@ def test_class_means_are_those_of_the_answers():
     data = nil.load_data("digits")
     assert torch.allclose(means[3], data.x_train[data.y_train == 3].mean(0), atol=1e-6)
     x = data.x_test[:8]
-    made, _ = zeroshot.returned(zeroshot.untrained(model), x, "class means", 4, 0)
+    way = zeroshot.way_of("class means", model)
+    made, _ = zeroshot.returned(zeroshot.untrained(model), x, way, 4, 0)
     assert torch.equal(made, means[model(x).argmax(1)])
 
 
@@ -182,12 +188,13 @@ def test_descent_finds_an_image_with_that_representation(monkeypatch):
     inverse, far = zeroshot.untrained(model), []
     for steps in (1, 40):
         monkeypatch.setattr(zeroshot, "STEPS", {"descent": steps})
-        made, seconds = zeroshot.returned(inverse, x, "descent", 1, 0)
+        made, seconds = zeroshot.returned(inverse, x, zeroshot.descent, 1, 0)
         assert made.shape == x.shape and -1 <= made.min() and made.max() <= 1 and seconds > 0
         far.append((made - x).abs().mean())
     assert far[1] < 0.3 * far[0], "one convolution is undone"
     monkeypatch.setattr(zeroshot, "STEPS", {"descent": 3})
-    plain, smooth, dark = (zeroshot.returned(inverse, x, m, 1, 0)[0] for m in zeroshot.DESCENTS)
+    ways = zeroshot.DESCENTS.values()
+    plain, smooth, dark = (zeroshot.returned(inverse, x, way, 1, 0)[0] for way in ways)
     assert total_variation(smooth) < total_variation(plain)
     assert dark.mean() < -0.7 < plain.mean(), "it begins at the low end of the range"
 
@@ -216,8 +223,8 @@ def test_rows_of_every_network(tiny, network):
 
 def test_one_thing_is_changed_of_a_network():
     shape = (1, 28, 28)
-    layers = {kind: [type(m).__name__ for m in reversal.variant(kind, shape, 10).modules()]
-              for kind in ("CNN", "ReLU", "max pooling")}  # fmt: skip
+    variants = {k: reversal.variant(k, shape, 10) for k in ("CNN", "ReLU", "max pooling")}
+    layers = {k: [type(m).__name__ for m in model.modules()] for k, model in variants.items()}
     assert [n.replace("LeakyReLU", "ReLU") for n in layers["CNN"]] == layers["ReLU"]
     assert [n for n in layers["max pooling"] if n != "MaxPool2d"] == layers["CNN"]
     assert layers["max pooling"].count("MaxPool2d") == 3 and "LeakyReLU" not in layers["ReLU"]
@@ -232,7 +239,7 @@ def test_rows_of_the_deep_network(monkeypatch):
     monkeypatch.setattr(deep, "real_images", lambda *_: (x, None))
     tiny = nil.direct.DirectConfig(steps=1, joint=1, batch_size=2, width=4, answer=0.1)
     monkeypatch.setattr(deep, "SETTINGS", tiny)
-    deep.trained.cache_clear()
+    deep.growing.cache_clear()
     pack = [r for r in DEEP.settings(("cifar10",), (0,)) if r["source"] == "mixed"]
     assert [r["depth"] for r in pack] == list(range(1, 12)) and DEEP.shared(pack[0])[2] == "mixed"
     rows = attempt(DEEP, [pack[0], pack[9], pack[10]])
@@ -245,13 +252,15 @@ def test_rows_of_the_deep_network(monkeypatch):
         assert ways[0]["cycle"] >= ways[1]["cycle"] > ways[2]["cycle"]
     assert [row["convolutions"] for row in rows] == [1, 19, 19]
     assert [row["values"] for row in rows] == [16384, 4096, 64]
-    assert deep.trained.cache_info().misses == 11, "each depth begins with the one before"
-    made = [deep.trained("cifar10", 0, "-resnet20", "mixed", depth)[0] for depth in (1, 2)]
+    assert deep.growing.cache_info().misses == 1, "each depth begins with the one before"
+    grown = deep.growing("cifar10", 0, "-resnet20", "mixed")
+    assert len(grown.found) == 11
+    made = [grown.upto(depth)[0] for depth in (1, 2)]
     assert list(made[0].history) == ["block 1", "joint"]
     assert list(made[1].history) == ["block 2", "joint"]
     seconds = [row["train_seconds"] for row in rows]
     assert seconds == sorted(seconds), "counted from the first depth on"
-    deep.trained.cache_clear()
+    deep.growing.cache_clear()
 
 
 @pytest.mark.parametrize("kind", ["typical", "batch norm", "strokes + typical"])

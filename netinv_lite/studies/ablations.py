@@ -1,14 +1,23 @@
-"""Ablations: each loss switched off, every scheme, a design of weights, one change of a preset."""
+"""Ablations: each loss switched off, every scheme, a design of weights, one change of a preset.
+
+Questions: what does each term of the loss do (losses.csv); is vector–matrix the most diverse scheme
+at equal accuracy (schemes.csv); what do the weights trade against each other (weights.csv); and
+what closes the gap between the classifier's confidence and the judge's accuracy (gap.csv)?
+Primary outcomes: `accuracy` and `excess_vendi`; of gap.csv `judge`.
+Tables: a row for each set, seed and variant of the loss, the scheme, the weights or the preset,
+with the columns of `quality`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 from ..inversion import Inversion
 from ..losses import TERMS
 from .evaluation import PER_CLASS, by_referee, measured, quality, vector_divergence
-from .runner import Experiment
+from .runner import Experiment, Settings
 
 # ---- losses: each switched off in turn ------------------------------------------------------
 
@@ -25,46 +34,67 @@ LOSSES = {
 }
 
 
-def losses(dataset: str, seed: int, loss: str) -> dict:
+def losses(dataset: str, seed: int, loss: str) -> Settings:
     """The inversion of one row of the table of losses."""
     return {"dataset": dataset, "seed": seed, **LOSSES[loss]}
 
 
-def scores(inversion: Inversion, dataset: str, **_) -> dict[str, float]:
-    """What the tables say of an inversion."""
+def scores(inversion: Inversion, dataset: str, **_: Any) -> dict[str, float]:
+    """What the tables say of an inversion: the columns of `quality`."""
     return measured(inversion, dataset)
 
 
-def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    return [{"dataset": d, "seed": s, "loss": loss}
-            for d, loss, s in product(datasets, LOSSES, seeds)]  # fmt: skip
+def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    grid = product(datasets, LOSSES, seeds)
+    return [{"dataset": d, "seed": s, "loss": loss} for d, loss, s in grid]
 
 
 # ---- schemes: scheme × scale × diversity loss × dropout ----------------------------------------
 
 DIVERSITY = {"off": {}, "cosine": {"cosine": 1.0}, "class": {"class_cosine": 1.0}}
-SCHEMES = (("label", 0.0), ("vector", 1.0), ("vector", 4.0), ("vector", 10.0), ("matrix", 0.0),
-           ("vector-matrix", 1.0), ("vector-matrix", 4.0), ("vector-matrix", 10.0))  # fmt: skip
+SCALES = {
+    "label": (0.0,),
+    "vector": (1.0, 4.0, 10.0),
+    "matrix": (0.0,),
+    "vector-matrix": (1.0, 4.0, 10.0),
+}
+SCHEMES = [(scheme, scale) for scheme, scales in SCALES.items() for scale in scales]
 
 
 def schemes(
     dataset: str, seed: int, conditioning: str, scale: float, diversity: str, dropout: float
-) -> dict:
+) -> Settings:
     """The inversion of one cell of the grid; a scale of 0 stands for schemes that have none."""
-    own = {**({"scale": scale} if scale else {}), "cosine": 0.0, **DIVERSITY[diversity]}
-    return {"dataset": dataset, "seed": seed, "conditioning": conditioning, "dropout": dropout,
-            **own}  # fmt: skip
+    own = {"scale": scale} if scale else {}
+    return {
+        "dataset": dataset,
+        "seed": seed,
+        "conditioning": conditioning,
+        "dropout": dropout,
+        **own,
+        "cosine": 0.0,
+        **DIVERSITY[diversity],
+    }
 
 
-def scheme_scores(inversion: Inversion, dataset: str, **_) -> dict[str, float]:
-    """`scores`, and how closely the classifier answers with the vector asked for."""
+def scheme_scores(inversion: Inversion, dataset: str, **_: Any) -> dict[str, float]:
+    """`scores`, and conditional_kl, how closely predictions match the soft targets."""
     return {**measured(inversion, dataset), "conditional_kl": vector_divergence(inversion)}
 
 
-def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     grid = product(datasets, SCHEMES, DIVERSITY, (0.0, 0.1, 0.5), seeds)
-    return [{"dataset": d, "seed": s, "conditioning": c, "scale": scale, "diversity": diversity,
-             "dropout": dropout} for d, (c, scale), diversity, dropout, s in grid]  # fmt: skip
+    return [
+        {
+            "dataset": d,
+            "seed": s,
+            "conditioning": conditioning,
+            "scale": scale,
+            "diversity": diversity,
+            "dropout": dropout,
+        }
+        for d, (conditioning, scale), diversity, dropout, s in grid
+    ]
 
 
 # ---- weights: a Sobol design in (α, β, γ, δ) ---------------------------------------------------
@@ -72,12 +102,12 @@ def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
 WEIGHTS = ("kl", "cross_entropy", "cosine", "orthogonality")
 
 
-def weights(dataset: str, seed: int, **chosen: float) -> dict:
+def weights(dataset: str, seed: int, **chosen: float) -> Settings:
     """The inversion of one point of the design."""
     return {"dataset": dataset, "seed": seed, **{k: v for k, v in chosen.items() if k in TERMS}}
 
 
-def _weights(datasets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def _weights(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """One weight at a time over three decades, then 32 points of a Sobol sequence between."""
     from scipy.stats.qmc import Sobol
 
@@ -105,31 +135,52 @@ GAP = {
 }
 
 
-def gap(dataset: str, seed: int, network: str, change: str) -> dict:
+def gap(dataset: str, seed: int, network: str, change: str) -> Settings:
     """The inversion of one row: the preset with one change or none, or the papers' own."""
     network, preset = network.replace("plain", ""), "paper" if change == "papers" else "readable"
     return {"dataset": dataset, "seed": seed, "network": network, "preset": preset, **GAP[change]}
 
 
-def gap_scores(inversion: Inversion, dataset: str, **_) -> dict[str, float]:
-    """`quality` and the referee's verdict on 100 new images a class."""
+def gap_scores(inversion: Inversion, dataset: str, **_: Any) -> dict[str, float]:
+    """The columns of `quality` and of `by_referee`, of 100 new images a class."""
     images, labels = inversion.sample(PER_CLASS, seed=1)
-    return {**quality(images, labels, inversion.classifier, dataset),
-            **by_referee(images, labels, dataset)}  # fmt: skip
+    scores = quality(images, labels, inversion.classifier, dataset)
+    return {**scores, **by_referee(images, labels, dataset)}
 
 
-def _gap(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    return [{"dataset": d, "seed": s, "network": n, "change": change}
-            for d, n, change, s in product(sets, ("plain", "-robust"), GAP, seeds)]  # fmt: skip
+def _gap(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    grid = product(sets, ("plain", "-robust"), GAP, seeds)
+    return [{"dataset": d, "seed": s, "network": n, "change": change} for d, n, change, s in grid]
 
 
 STUDIES = (
-    Experiment("losses", "What does each term of the loss do?", _losses, scores,
-               ("digits", "mnist", "fashion_mnist"), inversion=losses),
-    Experiment("schemes", "Is vector–matrix the most diverse scheme at equal accuracy?",
-               _schemes, scheme_scores, ("mnist",), inversion=schemes),
-    Experiment("weights", "What do α, β, γ and δ trade against each other?", _weights, scores,
-               ("mnist",), inversion=weights),
-    Experiment("gap", "What closes the gap between the classifier's certainty and the judge's?",
-               _gap, gap_scores, ("mnist",), inversion=gap),
-)  # fmt: skip
+    Experiment(
+        "losses",
+        "What does each term of the loss do?",
+        _losses,
+        scores,
+        datasets=("digits", "mnist", "fashion_mnist"),
+        inversion=losses,
+    ),
+    Experiment(
+        "schemes",
+        "Is vector–matrix the most diverse scheme at equal accuracy?",
+        _schemes,
+        scheme_scores,
+        inversion=schemes,
+    ),
+    Experiment(
+        "weights",
+        "What do α, β, γ and δ trade against each other?",
+        _weights,
+        scores,
+        inversion=weights,
+    ),
+    Experiment(
+        "gap",
+        "What closes the gap between the classifier's certainty and the judge's?",
+        _gap,
+        gap_scores,
+        inversion=gap,
+    ),
+)

@@ -1,7 +1,9 @@
 """What the method costs: a training step against its floor, the time to 95 %, an image.
 
-The floor is the classifier's own forward and backward pass on the batch: no method that follows
-its gradient pays less.
+Question: what does a step, a training, an image cost, in units of the least there is?
+Primary outcome: `floors`, the time of a training step over that of the classifier's own forward and
+backward pass on the batch: no method that follows its gradient pays less.
+Table: benchmark.csv, a row for each set, seed, network ("plain", "-robust") and `method`.
 """
 
 from __future__ import annotations
@@ -13,70 +15,132 @@ from functools import partial
 from itertools import product
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._core.boundary import channels_last, row_by_row
-from ..baselines import PRESETS, invert_with_template, pixel_ascent
+from .._core.loop import OnStep
+from ..baselines import PRESETS, Ascent, Template, invert_with_template, pixel_ascent
 from ..inversion import Inversion, invert
 from ..models import load_classifier
 from ..presets import InversionConfig
-from .runner import Experiment
+from .runner import Experiment, Settings
 
-METHODS = ("generator", "in 16 bits", "paper generator", "ascent from noise", "ascent from black")
-WARM_UP, ROUNDS = 5, 40
-LEVEL, WINDOW = 0.95, 5
+WARM_UP, ROUNDS = 5, 40  # steps that are not timed, and that are
+LEVEL, WINDOW = 0.95, 5  # the mean accuracy of so many batches that counts as learned
 BATCH = 128
+NAN = float("nan")
+NOTHING = {
+    "step_ms": NAN,
+    "floor_ms": NAN,
+    "floors": NAN,
+    "steps_to_95": NAN,
+    "seconds_to_95": NAN,
+    "train_seconds": NAN,
+    "image_ms": NAN,
+    "accuracy": NAN,
+}
 
 
 def benchmark(dataset: str, seed: int, network: str, method: str) -> dict[str, float]:
     """The price of one method on one network, on one thread.
 
+    Args:
+        dataset: the set of the network.
+        seed: of what is trained or optimised.
+        network: "plain" or "-robust".
+        method: one of `METHODS`.
+
     Returns:
-        step_ms and floor_ms, medians in turns, and their ratio `floors`; steps_to_95 and
-        seconds_to_95, until the mean accuracy of 5 batches is .95; train_seconds; image_ms, one
-        new image, and `image_floors`, that over the floor of an image; accuracy. Not a number
-        where there is none: the paper's generator is not trained to the end, ascent has no
-        training.
+        step_ms and floor_ms, medians taken in turns, and their ratio `floors`; steps_to_95 and
+        seconds_to_95, until the mean accuracy of 5 batches is .95 (of an ascent, that of one);
+        train_seconds; image_ms, one new image, and image_floors, that over the floor of an image;
+        accuracy, by the classifier. Not a number where there is none: the papers' generator is not
+        trained to the end, ascent has no training.
     """
     classifier = load_classifier(dataset + network.replace("plain", ""))
-    if method.startswith("ascent"):
-        row = ascent(classifier, seed, method.removeprefix("ascent from "))
-    elif method == "paper generator":
-        row = step(partial(invert_with_template, classifier), classifier, latent_dim=100)
-    else:
-        config = InversionConfig(bfloat16=method == "in 16 bits")
-        train = partial(invert, classifier, device="cpu", seed=seed)
-        row = step(train, classifier, bfloat16=config.bfloat16)
-        row |= training(partial(train, config=config))
-    floor = row["floor_ms"] / BATCH
-    return {**NOTHING, **row, "image_floors": row.get("image_ms", float("nan")) / floor}
+    row = {**NOTHING, **METHODS[method](classifier, seed)}
+    return {**row, "image_floors": row["image_ms"] * BATCH / row["floor_ms"]}
 
 
-NOTHING = dict.fromkeys(
-    ("step_ms", "floor_ms", "floors", "steps_to_95", "seconds_to_95", "train_seconds", "image_ms",
-     "accuracy"),
-    float("nan"),
-)  # fmt: skip
+# ---- the methods ---------------------------------------------------------------------------------
 
 
-def step(train: Callable, classifier: nn.Module, **changes) -> dict[str, float]:
-    """A training step and the floor, in turns; `changes` are those of the config."""
+def generator(classifier: nn.Module, seed: int, *, bfloat16: bool = False) -> dict[str, float]:
+    """`invert` with its default settings: a step, and a whole training."""
+    train = partial(invert, classifier, device="cpu", seed=seed, progress=False)
+    short = InversionConfig(steps=WARM_UP + ROUNDS, batch_size=BATCH, bfloat16=bfloat16)
+    steps = in_turns(partial(train, config=short), classifier)
+    return {**steps, **training(partial(train, config=InversionConfig(bfloat16=bfloat16)))}
+
+
+def paper_generator(classifier: nn.Module, seed: int) -> dict[str, float]:
+    """The template of the papers' public code: a step alone, for a training takes minutes."""
+    size = {"batch_size": BATCH, "latent_dim": Template.latent_dim}
+    short = InversionConfig(steps=WARM_UP + ROUNDS, **size)
+    train = partial(invert_with_template, classifier, seed=seed, progress=False)
+    return in_turns(partial(train, config=short), classifier)
+
+
+def ascent(classifier: nn.Module, seed: int, *, preset: str) -> dict[str, float]:
+    """Pixel ascent, in as many steps as bring .99 of a batch to their class."""
+    climb = partial(pixel_ascent, classifier, device="cpu", seed=seed, progress=False)
+    config = replace(PRESETS[preset], steps=WARM_UP + ROUNDS)
+
+    def go(on_step: OnStep) -> None:
+        climb(config=config, on_step=on_step).accuracy(BATCH)
+
+    probe = climb(config=replace(config, steps=100))
+    probe.accuracy(BATCH)
+    accuracy = probe.history["accuracy"]  # entry t: after t steps
+    reached = [t for t, share in enumerate(accuracy) if share >= 0.99]
+    steps = max(reached[0], 1) if reached else len(accuracy)
+    run = climb(config=replace(config, steps=steps))
+    return {
+        **in_turns(go, classifier),
+        "steps_to_95": next((t for t, share in enumerate(accuracy) if share >= LEVEL), NAN),
+        "image_ms": image_ms(run, rounds=5),
+        "accuracy": run.accuracy(500, seed=1),
+    }
+
+
+METHODS: dict[str, Callable[[nn.Module, int], dict[str, float]]] = {
+    "generator": generator,
+    "in 16 bits": partial(generator, bfloat16=True),
+    "paper generator": paper_generator,
+    "ascent from noise": partial(ascent, preset="plain"),
+    "ascent from black": partial(ascent, preset="black"),
+}
+
+
+# ---- what is timed ------------------------------------------------------------------------------
+
+
+def in_turns(run: Callable[..., Any], classifier: nn.Module) -> dict[str, float]:
+    """The steps of a run and the floor, one after the other, so that both see the same machine.
+
+    Args:
+        run: called as run(on_step=…), calls it `WARM_UP` + `ROUNDS` times.
+        classifier: the network that is asked in every step.
+
+    Returns:
+        step_ms and floor_ms, medians, and their ratio `floors`.
+    """
     seconds: list[tuple[float, float]] = []
     pass_and_back, last = floor(classifier), perf_counter()
 
-    def on_step(*_) -> None:
+    def on_step(*_: Any) -> None:
         nonlocal last
         mine = perf_counter() - last
         seconds.append((mine, timed(pass_and_back)))
         last = perf_counter()
 
-    config = InversionConfig(steps=WARM_UP + ROUNDS, batch_size=BATCH, **changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # so few steps may look collapsed
-        train(config=config, progress=False, on_step=on_step)
+        run(on_step=on_step)
     steps, floors = (median(s) for s in zip(*seconds[WARM_UP:], strict=True))
     return {"step_ms": 1e3 * steps, "floor_ms": 1e3 * floors, "floors": steps / floors}
 
@@ -94,20 +158,25 @@ def floor(classifier: nn.Module) -> Callable[[], Tensor]:
     return min(calls, key=lambda one: min(timed(one) for _ in range(WARM_UP)))
 
 
-def timed(call: Callable) -> float:
+def timed(call: Callable[[], Any]) -> float:
+    """The seconds that a call takes."""
     start = perf_counter()
     call()
     return perf_counter() - start
 
 
-def training(train: Callable) -> dict[str, float]:
-    """The whole training at the default settings, and what comes of it."""
+def training(train: Callable[..., Inversion]) -> dict[str, float]:
+    """The whole training, and what comes of it.
+
+    Returns:
+        steps_to_95, seconds_to_95, train_seconds, image_ms and accuracy, as in `benchmark`.
+    """
     stamps, start = [], perf_counter()
-    inversion = train(progress=False, on_step=lambda *_: stamps.append(perf_counter() - start))
+    inversion = train(on_step=lambda *_: stamps.append(perf_counter() - start))
     passed = crossing(inversion.history["accuracy"])
     return {
-        "steps_to_95": passed or float("nan"),
-        "seconds_to_95": stamps[passed - 1] if passed else float("nan"),
+        "steps_to_95": NAN if passed is None else passed,
+        "seconds_to_95": NAN if passed is None else stamps[passed - 1],
         "train_seconds": stamps[-1],
         "image_ms": image_ms(inversion),
         "accuracy": inversion.accuracy(2000, seed=1),
@@ -122,39 +191,29 @@ def crossing(accuracy: Sequence[float]) -> int | None:
     return None
 
 
-def image_ms(made: Inversion, rounds: int = ROUNDS) -> float:
+def image_ms(made: Inversion | Ascent, rounds: int | None = None) -> float:
     """Milliseconds that one new image takes, a median over batches."""
     draw = partial(made.sample, BATCH // 2, classes=[0, 1])
-    return 1e3 * median([timed(draw) for _ in range(WARM_UP + rounds)][WARM_UP:]) / BATCH
+    seconds = [timed(draw) for _ in range(WARM_UP + (rounds or ROUNDS))]
+    return 1e3 * median(seconds[WARM_UP:]) / BATCH
 
 
-def ascent(classifier: nn.Module, seed: int, start: str) -> dict[str, float]:
-    """Pixel ascent, in as many steps as bring .99 of a batch to their class."""
-    config = replace(PRESETS["plain" if start == "noise" else start], steps=100)
-    climb = partial(pixel_ascent, classifier, device="cpu", seed=seed, progress=False)
-    probe = climb(config=config)
-    probe.accuracy(BATCH)
-    reached = [t for t, share in enumerate(probe.history["accuracy"], 1) if share >= 0.99]
-    run = climb(config=replace(config, steps=reached[0] if reached else config.steps))
-    image = image_ms(run, rounds=5)
-    floors = median(timed(floor(classifier)) for _ in range(ROUNDS))
-    step_ms = image * BATCH / run.config.steps
-    return {
-        "step_ms": step_ms, "floor_ms": 1e3 * floors, "floors": step_ms / (1e3 * floors),
-        "image_ms": image, "accuracy": run.accuracy(500, seed=1),
-        "steps_to_95": next((t for t, a in enumerate(probe.history["accuracy"], 1) if a >= LEVEL),
-                            float("nan")),
-    }  # fmt: skip
+# ---- the design ---------------------------------------------------------------------------------
 
 
-def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    """Every shipped network by every method; the paper's generator where there are 28 pixels."""
-    grid = product(sets, seeds, ("plain", "-robust"), METHODS)
-    return [{"dataset": d, "seed": s, "network": n, "method": m} for d, s, n, m in grid
-            if m != "paper generator" or d in ("digits", "mnist", "fashion_mnist")]  # fmt: skip
+def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    """Every shipped network by every method; the papers' generator where there are 28 pixels."""
+    return [
+        {"dataset": d, "seed": s, "network": n, "method": m}
+        for d, s, n, m in product(sets, seeds, ("plain", "-robust"), METHODS)
+        if m != "paper generator" or d in ("digits", "mnist", "fashion_mnist")
+    ]
 
 
 STUDY = Experiment(
-    "benchmark", "What does a step, a training, an image cost, in units of the least there is?",
-    settings, benchmark, ("digits", "mnist", "fashion_mnist", "svhn", "cifar10"),
-)  # fmt: skip
+    "benchmark",
+    "What does a step, a training, an image cost, in units of the least there is?",
+    settings,
+    benchmark,
+    datasets=("digits", "mnist", "fashion_mnist", "svhn", "cifar10"),
+)

@@ -1,4 +1,10 @@
-"""Confusions: foreseen from inverted images, counted on real ones."""
+"""Confusions: predicted from inverted images, counted on real ones.
+
+Question: do inverted images predict which classes are confused on real ones?
+Primary outcome: `answers_within`, the rank correlation with the real confusions, against the
+control of permuted class names, `answers_control_95`.
+Table: confusions.csv, a row for each set, seed and network.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +17,37 @@ from torch.nn import functional as F
 
 from .. import metrics
 from .._core.hooks import final_linear
+from ..applications.by_class import class_means
 from ..data import load_data
 from ..models.zoo import load_classifier
 from .evaluation import inverted
-from .runner import Experiment
+from .runner import Experiment, Settings
 
-SHORT = {"steps": 300, "batch_size": 64}  # enough to read a class's neighbours
+SHORT = {"steps": 300, "batch_size": 64}  # enough to see a class's neighbours
 
 
 def answers(classifier: nn.Module, images: Tensor, labels: Tensor, how: str = "log") -> Tensor:
-    """What the classifier answers, on average, to the images of each class; (K,K), row = class.
+    """What the classifier predicts, on average, for the images of each class.
 
-    how: "log", the mean of log Q; "mean", of Q, which is the confusion matrix with shares of doubt
-    in place of counts. images (N,C,H,W), labels (N,).
+    Args:
+        classifier: a network of K classes.
+        images: (N,C,H,W) in its input range.
+        labels: (N,), each class among them.
+        how: "log", the mean of log Q; "mean", of Q, which is the confusion matrix with shares of
+            doubt in place of counts.
+
+    Returns:
+        (K,K) float64, row = class.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> real, labels = nil.studies.real_images("digits", per_class=5)
+        >>> classifier = nil.load_classifier("digits")
+        >>> nil.studies.confusions.answers(classifier, real, labels, "mean").sum(1).round()
+        tensor([1., 1., 1., 1., 1., 1., 1., 1., 1., 1.], dtype=torch.float64)
     """
     Q = metrics.logits(classifier, images).double().log_softmax(1)
-    Q = Q if how == "log" else Q.exp()
-    return torch.stack([Q[labels == k].mean(0) for k in range(Q.shape[1])])
+    return class_means(Q if how == "log" else Q.exp(), labels, Q.shape[1])
 
 
 def alike(rows: Tensor) -> Tensor:
@@ -45,22 +65,56 @@ def centred(rows: Tensor) -> Tensor:
 def rank_correlation(a: Tensor, b: Tensor) -> float:
     """Spearman's correlation of the K(K−1) entries off the diagonal of a and b (K,K).
 
-    Raises ValueError for matrices that are not square or not of one size.
+    Args:
+        a: (K,K).
+        b: (K,K).
+
+    Returns:
+        In [-1, 1].
+
+    Raises:
+        ValueError: matrices that are not square or not of one size.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> a = torch.arange(9.0).view(3, 3)
+        >>> round(nil.studies.confusions.rank_correlation(a, a.exp()), 6)
+        1.0
     """
     from scipy.stats import spearmanr
 
     if a.ndim != 2 or a.shape[0] != a.shape[1] or a.shape != b.shape:
-        raise ValueError(f"Two square matrices of one size are needed: {tuple(a.shape)} and "
-                         f"{tuple(b.shape)}.")  # fmt: skip
+        raise ValueError(
+            f"Two square matrices of one size are needed: {tuple(a.shape)} and {tuple(b.shape)}."
+        )
     off = ~torch.eye(len(a), dtype=torch.bool)
     return float(spearmanr(a[off].numpy(), b[off].numpy()).statistic)
 
 
 def permuted(a: Tensor, b: Tensor, times: int = 500, seed: int = 0) -> Tensor:
-    """The control: `rank_correlation` when the classes of a have changed names; (times,).
+    """The control: `rank_correlation` when the classes of a have changed names.
 
     Rows and columns change places together: the entries of a matrix are not independent of each
     other, but its classes may be called anything.
+
+    Args:
+        a: (K,K).
+        b: (K,K).
+        times: how many permutations.
+        seed: of them.
+
+    Returns:
+        (times,).
+
+    Source: Mantel 1967.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> a = torch.rand(5, 5)
+        >>> nil.studies.confusions.permuted(a, a, times=20).shape
+        torch.Size([20])
     """
     random = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(a), generator=random) for _ in range(times)]
@@ -68,14 +122,24 @@ def permuted(a: Tensor, b: Tensor, times: int = 500, seed: int = 0) -> Tensor:
 
 
 def confusions(dataset: str, seed: int, network: str) -> dict[str, float]:
-    """How well the confusions on unseen real images are foreseen, as rank correlations.
+    """How well the confusions on unseen real images are predicted, as rank correlations.
 
     By "answers", the mean log-probabilities of images inverted with the preset "readable"; by the
     cosines of those images' mean "features"; and, without inversion, by those of the last layer's
-    "rows". The real confusions are those of `answers(…, "mean")`; `counted` is the correlation of
-    the first with the confusion matrix itself. within: of `centred` matrices, the real one by its
-    logarithm. control_95: one permutation in twenty is above it; p: the share that reaches the
-    correlation. ceiling: one half of the test images foresees the other.
+    "rows". The real confusions are those of `answers(…, "mean")`.
+
+    Args:
+        dataset: the set of the network.
+        seed: of the inversion.
+        network: "plain" or "-robust".
+
+    Returns:
+        answers, features, rows: the correlations; with `_within`, of `centred` matrices, the real
+        one by its logarithm; with `_control_95`, the value that one permutation in twenty is
+        above; with `_p`, the share of permutations that reach the correlation. counted, the
+        correlation of the first with the confusion matrix itself; ceiling, of one half of the test
+        images with the other; errors, the network's on all test images; cpu_seconds, of the
+        inversion.
     """
     data, name = load_data(dataset), network.replace("plain", "")
     classifier = load_classifier(dataset + name)
@@ -84,38 +148,50 @@ def confusions(dataset: str, seed: int, network: str) -> dict[str, float]:
     seconds = process_time() - start
     x, y = data.x_test, data.y_test
     real = answers(classifier, x, y, "mean")
-    f = metrics.features(classifier, images)
     said = {
         "answers": answers(classifier, images, labels),
-        "features": alike(torch.stack([f[labels == k].mean(0) for k in labels.unique()])),
+        "features": alike(class_means(metrics.features(classifier, images), labels)),
         "rows": alike(final_linear(classifier, data.image_shape).weight.detach()),
     }
+    row = {"counted": rank_correlation(said["answers"], metrics.confusion(classifier, x, y))}
+    for way, matrix in said.items():
+        row |= {way + what: value for what, value in _foreseen(matrix, real).items()}
     halves = [answers(classifier, x[i::2], y[i::2], "mean") for i in (0, 1)]
-    counted = metrics.confusion(classifier, x, y)
+    wrong = metrics.logits(classifier, x).argmax(1) != y
     return {
-        "counted": rank_correlation(said["answers"], counted),
-        **{key: value for way, matrix in said.items()
-           for key, value in _foreseen(way, matrix, real).items()},
+        **row,
         "ceiling": rank_correlation(*halves),
-        "errors": float((metrics.logits(classifier, x).argmax(1) != y).sum()),
+        "errors": float(wrong.sum()),
         "cpu_seconds": seconds,
-    }  # fmt: skip
+    }
 
 
-def _foreseen(way: str, matrix: Tensor, real: Tensor) -> dict[str, float]:
+def _foreseen(matrix: Tensor, real: Tensor) -> dict[str, float]:
+    """The correlation, by the end of its column's name, and its controls."""
     r, control = rank_correlation(matrix, real), permuted(matrix, real)
-    within = rank_correlation(centred(matrix), centred(real.clamp_min(1e-12).log()))
     reached = (control >= r).sum().item()
-    return {way: r, f"{way}_within": within, f"{way}_control_95": control.quantile(0.95).item(),
-            f"{way}_p": (reached + 1) / (len(control) + 1)}  # fmt: skip
+    return {
+        "": r,
+        "_within": rank_correlation(centred(matrix), centred(real.clamp_min(1e-12).log())),
+        "_control_95": control.quantile(0.95).item(),
+        "_p": (reached + 1) / (len(control) + 1),
+    }
 
 
-def confusion_settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    return [{"dataset": d, "seed": s, "network": n}
-            for d in sets for n in ("plain", "-robust") for s in seeds]  # fmt: skip
+def confusion_settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    """Both shipped networks of every set."""
+    return [
+        {"dataset": d, "seed": s, "network": n}
+        for d in sets
+        for n in ("plain", "-robust")
+        for s in seeds
+    ]
 
 
 STUDY = Experiment(
-    "confusions", "Do inverted images foresee what is confused on real ones?",
-    confusion_settings, confusions, ("digits", "mnist", "fashion_mnist", "svhn", "cifar10"),
-)  # fmt: skip
+    "confusions",
+    "Do inverted images foresee what is confused on real ones?",
+    confusion_settings,
+    confusions,
+    datasets=("digits", "mnist", "fashion_mnist", "svhn", "cifar10"),
+)

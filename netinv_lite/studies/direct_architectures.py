@@ -1,4 +1,9 @@
-"""Reversal by depth: from which kind of network, and from how deep in it, images come back."""
+"""Reversal by depth: from which kind of network, and from how deep in it, images come back.
+
+Question: from how deep in which networks do images come back?
+Primary outcomes: `psnr` and `agreement` of images reconstructed in one pass.
+Table: reversal.csv, a row for each set, seed, `network`, `source` of training images and `depth`.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +18,14 @@ from torch import nn
 from .._core.random_state import seeded
 from .._core.validation import check_name
 from ..data import load_data
-from ..direct.training import invert_layers
+from ..direct.training import LayerwiseInverse, invert_layers
 from ..models.architectures import CNN, MLP
-from ..models.training import accuracy, fit
+from ..models.training import accuracy
 from ..models.zoo import load_classifier
-from .direct_losses import DEPTHS, PER_CLASS, config_of, returned, scores
+from .direct_losses import DEPTHS, PER_CLASS, config_of, one_pass, returned, scores
 from .evaluation import real_images
-from .runner import Experiment
-from .shortcuts import EPOCHS, FITS, IMAGES
+from .runner import Experiment, Settings
+from .shortcuts import EPOCHS, FITS, IMAGES, fitted
 from .training_sources import surrogate
 
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
@@ -34,23 +39,36 @@ VARIANTS = ("CNN", "ReLU", "max pooling", "MLP", "untrained")
 def reversal(dataset: str, seed: int, network: str, source: str, depth: int) -> dict[str, float]:
     """How well unseen real images come back from one depth of one network.
 
-    network: "plain" or "-robust", the shipped ones; or one of this run's own, all of them trained
-    alike: "CNN", which has the shipped one's layers; that with one thing changed, "ReLU" for leaky
-    ReLU, "max pooling" for strides, or "untrained"; "MLP", which has no convolutions.
-    source: what the inverses learn on, as in `surrogate`: "real" tells what is there to be found,
-    "mixed" what is found without data; depth: how many blocks are between the image and the
-    representation. The inverses of all depths are trained one by one, then together.
-    psnr, ssim, cycle, agreement, judge, values, train_seconds as in `direct`; accuracy, the share
-    of the same images that the network itself reads rightly.
+    The inverses of all depths are trained one by one, then together.
+
+    Args:
+        dataset: the set of the network.
+        seed: of a network of this run's own, and of the inverses.
+        network: "plain" or "-robust", the shipped ones; or one of this run's own, all of them
+            trained alike: "CNN", which has the shipped one's layers; that with one thing changed,
+            "ReLU" for leaky ReLU, "max pooling" for strides, or "untrained"; "MLP", which has no
+            convolutions.
+        source: what the inverses learn on, as in `surrogate`: "real" tells what is there to be
+            found, "mixed" what is found without data.
+        depth: how many blocks are between the image and the representation.
+
+    Returns:
+        psnr, ssim, cycle, agreement, judge, values, train_seconds as in `direct`; accuracy, the
+        share of the same images that the network itself predicts rightly.
+
+    Raises:
+        ValueError: an unknown network or source.
     """
     inverse, about = trained(dataset, seed, network, source)
     x, _ = real_images(dataset, PER_CLASS)
-    made, _ = returned(inverse, x, "joint", depth, seed)
+    made, _ = returned(inverse, x, one_pass, depth, seed)
     return {**scores(inverse, x, made, depth, dataset), **about}
 
 
 @lru_cache(maxsize=2)
-def trained(dataset: str, seed: int, network: str, source: str):
+def trained(
+    dataset: str, seed: int, network: str, source: str
+) -> tuple[LayerwiseInverse, dict[str, float]]:
     """The inverses of all depths of a network, their seconds, and the network's accuracy."""
     check_name(network, (*SHIPPED, *VARIANTS), "network")
     if network in SHIPPED:
@@ -60,8 +78,8 @@ def trained(dataset: str, seed: int, network: str, source: str):
     (data, _), start = surrogate(source, dataset, seed), process_time()
     cut = stages(model) if network == "max pooling" else None
     config = config_of("joint", depths(dataset, network))
-    inverse = invert_layers(model, cut, data=data, config=config, device="cpu", seed=seed,
-                            progress=False)  # fmt: skip
+    settings = {"device": "cpu", "seed": seed, "progress": False}
+    inverse = invert_layers(model, cut, data=data, config=config, **settings)
     seconds = process_time() - start
     right = accuracy(model, *real_images(dataset, PER_CLASS))
     return inverse, {"accuracy": right, "train_seconds": seconds}
@@ -70,8 +88,11 @@ def trained(dataset: str, seed: int, network: str, source: str):
 # ---- the networks -------------------------------------------------------------------------------
 
 
-def variant(kind: str, shape, K: int) -> nn.Module:
-    """An untrained network; the convolutional ones have representations of the same shapes."""
+def variant(kind: str, shape: Sequence[int], K: int) -> nn.Module:
+    """An untrained network of one of `VARIANTS` for images (C,H,W) and K classes.
+
+    The convolutional ones have representations of the same shapes.
+    """
     if kind == "MLP":
         return MLP(shape, K)
     model = CNN(shape, K)
@@ -100,15 +121,14 @@ def stages(model: CNN) -> list[nn.Sequential]:
 def taught(dataset: str, seed: int, kind: str) -> nn.Module:
     """A variant after a short training, in which all see the same images; "untrained": before."""
     data = load_data(dataset)
-    few = replace(data, x_train=data.x_train[:IMAGES], y_train=data.y_train[:IMAGES])
     with seeded(seed, "cpu"):
         model = variant(kind, data.image_shape, len(data.classes))
-    model.input_range = data.input_range
+    if kind == "untrained":
+        model.input_range = data.input_range
+        return model.eval()
     name = "MLP" if kind == "MLP" else "CNN"
-    epochs = EPOCHS.get(dataset, EPOCHS["mnist"])[name]
-    if kind != "untrained":
-        fit(model, few, config=replace(FITS[name], epochs=epochs), seed=seed, progress=False)
-    return model.eval()
+    config = replace(FITS[name], epochs=EPOCHS.get(dataset, EPOCHS["mnist"])[name])
+    return fitted(model, data, config, seed=seed, images=IMAGES)
 
 
 # ---- the design ---------------------------------------------------------------------------------
@@ -121,23 +141,30 @@ def depths(dataset: str, network: str) -> int:
     return 2 if network == "MLP" else 4
 
 
-def shared(s: dict) -> tuple:
+def shared(s: Settings) -> tuple:
     """The inverses of all depths are trained at once."""
     return s["dataset"], s["seed"], s["network"], s["source"]
 
 
-def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """The shipped networks of every set; variants where they learn in a minute, with real data."""
     rows = []
     for d, s in product(sets, seeds):
         kinds = [*product(SHIPPED, ("real", "mixed"))]
         kinds += [] if DEPTHS.get(d) else product(VARIANTS, ("real",))
-        rows += [{"dataset": d, "seed": s, "network": n, "source": source, "depth": k}
-                 for n, source in kinds for k in range(1, depths(d, n) + 1)]  # fmt: skip
+        rows += [
+            {"dataset": d, "seed": s, "network": network, "source": source, "depth": k}
+            for network, source in kinds
+            for k in range(1, depths(d, network) + 1)
+        ]
     return rows
 
 
 STUDY = Experiment(
-    "reversal", "From how deep in which networks do images come back?", settings, reversal, SETS,
+    "reversal",
+    "From how deep in which networks do images come back?",
+    settings,
+    reversal,
+    datasets=SETS,
     shared=shared,
-)  # fmt: skip
+)

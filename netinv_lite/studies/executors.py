@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 TRIES = 3  # of a pack whose worker was killed
-Lost = Callable[[list[dict], str], list[dict]]  # the rows of a pack that is given up, and why
+Pack = list[dict[str, Any]]  # the settings of runs that one worker does, and their rows
+Call = Callable[[Pack], Pack]  # settings -> rows
+Lost = Callable[[Pack, str], Pack]  # the rows of a pack that is given up, and why
+Work = Callable[[Call, list[Pack]], Iterator[Pack]]
 
 
 @contextmanager
-def workers(jobs: int, cluster: str | None, lost: Lost) -> Iterator[Callable]:
-    """A function (call, items) -> the results, in the order in which they are ready."""
+def workers(jobs: int, cluster: str | None, lost: Lost) -> Iterator[Work]:
+    """Inside `with`, what does the work.
+
+    Args:
+        jobs: processes of this machine; 1 is this very process.
+        cluster: the address of a Dask scheduler, in their place.
+        lost: makes the rows of a pack whose worker was killed time and again.
+
+    Yields:
+        A function (call, packs) -> the results, in the order in which they are ready.
+
+    Raises:
+        ImportError: a cluster without Dask.
+        ConnectionError: no scheduler answers.
+    """
     if cluster:
         with _dask(cluster, lost) as work:
             yield work
@@ -22,7 +39,7 @@ def workers(jobs: int, cluster: str | None, lost: Lost) -> Iterator[Callable]:
         yield partial(_joblib, jobs, lost)
 
 
-def _joblib(jobs: int, lost: Lost, call: Callable, packs: list[list[dict]]) -> Iterator[list[dict]]:
+def _joblib(jobs: int, lost: Lost, call: Call, packs: list[Pack]) -> Iterator[Pack]:
     """Processes of this machine; where one is killed, what it had not finished is tried again.
 
     A killed process ends the pool, and with it runs that did no harm. So what is left after
@@ -45,14 +62,14 @@ def _joblib(jobs: int, lost: Lost, call: Callable, packs: list[list[dict]]) -> I
         yield rows
 
 
-def _pool(jobs: int, call: Callable, packs: dict[int, list[dict]]) -> Iterator[tuple]:
+def _pool(jobs: int, call: Call, packs: dict[int, Pack]) -> Iterator[tuple[int, Pack]]:
     from joblib import Parallel, delayed
 
     work = Parallel(n_jobs=jobs, return_as="generator_unordered")
     return work(delayed(_numbered)(call, number, pack) for number, pack in list(packs.items()))
 
 
-def _numbered(call: Callable, number: int, pack: list[dict]) -> tuple[int, list[dict]]:
+def _numbered(call: Call, number: int, pack: Pack) -> tuple[int, Pack]:
     return number, call(pack)
 
 
@@ -63,7 +80,7 @@ def _killed() -> type[Exception]:
 
 
 @contextmanager
-def _dask(address: str, lost: Lost) -> Iterator[Callable]:
+def _dask(address: str, lost: Lost) -> Iterator[Work]:
     """The workers of a scheduler, which tries a run elsewhere when its worker dies."""
     try:
         from distributed import Client, as_completed
@@ -77,7 +94,7 @@ def _dask(address: str, lost: Lost) -> Iterator[Callable]:
             "and workers with `dask worker ADDRESS`."
         ) from error
 
-    def work(call: Callable, packs: list[list[dict]]) -> Iterator[list[dict]]:
+    def work(call: Call, packs: list[Pack]) -> Iterator[Pack]:
         futures = {client.submit(call, pack, pure=False): pack for pack in packs}
         for future in as_completed(futures):
             failure = future.exception()
@@ -88,5 +105,5 @@ def _dask(address: str, lost: Lost) -> Iterator[Callable]:
 
 
 def worded(failure: BaseException) -> str:
-    """An error in one line."""
+    """An error in one line: its class and its message."""
     return f"{type(failure).__name__}: {' '.join(str(failure).split())}"

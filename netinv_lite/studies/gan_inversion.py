@@ -1,4 +1,10 @@
-"""A generator inverted, measured: the codes behind its samples, and what that repairs."""
+"""A generator inverted, measured: the codes behind its samples, and what that repairs.
+
+Questions: are the codes behind a generator's samples found in one pass (recovery.csv), and does
+drawing a sample again from its code repair it (repair.csv)?
+Primary outcomes: `cosine` and `psnr`; of repair.csv `same` and `psnr`.
+Tables: a row for each seed, `code` and `method`; of repair.csv also for each `damage`.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +30,23 @@ from ..models.architectures import DCGAN
 from ..models.gan_recipes import framed, load_gan, unframed
 from ..models.zoo import load_judge
 from .evaluation import real_images
-from .runner import Experiment
+from .runner import Experiment, Settings
 
 CODES = (16, 64)  # numbers in a code of the shipped generators
 SAMPLES = 200  # of codes that nothing was trained on
 PER_CLASS = 20  # real images of each class that nothing was trained on
 UNGUIDED = 32  # steps of the control of `refined` that begins near 0
-ALIKE = DirectConfig(steps=100, batch_size=64, lr=2e-3, joint_lr=1e-3, every_depth=False, width=32,
-                     answer=0.0, bfloat16=True, keep_best=False)  # fmt: skip
+ALIKE = DirectConfig(
+    steps=100,
+    batch_size=64,
+    lr=2e-3,
+    joint_lr=1e-3,
+    every_depth=False,
+    width=32,
+    answer=0.0,
+    bfloat16=True,
+    keep_best=False,
+)
 TRAININGS = {
     "block": replace(ALIKE, steps=400, joint=0),
     "joint": replace(ALIKE, joint=1200),
@@ -51,17 +66,35 @@ def trained(dataset: str, seed: int, code: int, method: str) -> tuple[LayerwiseI
     """The inverses of all blocks of the shipped generator, and the seconds that they took.
 
     They learn on its own samples: of a generator, unlike a classifier, the inputs are known.
+
+    Args:
+        dataset: the set that the generator learned.
+        seed: of the inverses.
+        code: how many numbers a code holds.
+        method: one of `TRAININGS`.
     """
     gan, start = load_gan(f"{dataset}-{code}"), process_time()
-    inverse = invert_layers(gan.generator, list(gan.generator), data=gan.latents, seed=seed,
-                            config=TRAININGS[method], device="cpu", progress=False)  # fmt: skip
+    settings = {"config": TRAININGS[method], "seed": seed, "device": "cpu", "progress": False}
+    inverse = invert_layers(gan.generator, list(gan.generator), data=gan.latents, **settings)
     return inverse, process_time() - start
 
 
 def codes(
     gan: DCGAN, x: Tensor, dataset: str, seed: int, code: int, method: str
 ) -> tuple[Tensor, float]:
-    """The codes that a way back finds for x (N,C,32,32), and the seconds of that way alone."""
+    """The codes that a method finds for images, and the seconds of that way alone.
+
+    Args:
+        gan: the generator.
+        x: (N,C,32,32) from −1 to 1.
+        dataset: the set that the generator learned.
+        seed: of the inverses and the starts.
+        code: how many numbers a code holds.
+        method: one of `METHODS`.
+
+    Returns:
+        Codes (N,Z,1,1) and seconds of the processor.
+    """
     inverse = trained(dataset, seed, code, learned_by(method))[0] if learns(method) else None
     random, start, parts = torch.Generator().manual_seed(seed), process_time(), []
     for batch in x.split(100):
@@ -93,14 +126,23 @@ def learned_by(method: str) -> str:
 def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float]:
     """How well the codes behind unseen samples of a shipped generator are found.
 
-    code: of how many numbers, 16 or 64, which names the generator. method: "block", the inverses
-    of its blocks one by one; "joint", in as many steps, the last of them together; "long", in five
-    times as many; "refined", that and 8 steps of second order from its answer; or, without any
-    inverse, 500 steps of first order, "descent" from near 0 and "restarts", the best of that and
-    three drawn starts, and 32 of second order, "unguided", from near 0.
-    cosine, mean of cos(z, ẑ); psnr in dB and ssim of g(ẑ) and g(z), psnr also of the worst tenth;
-    psnr_real, of unseen real images and what the generator draws from the codes found for them;
-    train_seconds and image_ms, to learn the way back and to take it, of the processor.
+    Args:
+        dataset: the set that the generator learned.
+        seed: of the samples and the inverses.
+        code: of how many numbers, 16 or 64, which names the generator.
+        method: "block", the inverses of its blocks one by one; "joint", in as many steps, the last
+            of them together; "long", in five times as many; "refined", that and 8 steps of second
+            order from its answer; or, without any inverse, 500 steps of first order, "descent" from
+            near 0 and "restarts", the best of that and three drawn starts, and 32 of second order,
+            "unguided", from near 0.
+
+    Returns:
+        cosine, mean of cos(z, ẑ); psnr in dB and ssim of g(ẑ) and g(z), psnr also of the worst
+        tenth; psnr_real, of unseen real images and what the generator draws from the codes found
+        for them; train_seconds and image_ms, to learn the inverse and to use it, of the processor.
+
+    Raises:
+        ValueError: an unknown method.
     """
     check_name(method, METHODS, "method")
     gan = load_gan(f"{dataset}-{code}")
@@ -112,18 +154,20 @@ def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float
     with torch.no_grad():
         again, likeness = gan(found), gan(behind)
     psnr = by_image(again, x)
+    ssim = structural_similarity_index_measure(again, x, data_range=2.0).item()
     return {
         "cosine": F.cosine_similarity(z.flatten(1), found.flatten(1)).mean().item(),
         "psnr": psnr.mean().item(),
         "psnr_worst_tenth": psnr.sort().values[: len(x) // 10].mean().item(),
-        "ssim": structural_similarity_index_measure(again, x, data_range=2.0).item(),
+        "ssim": ssim,
         "psnr_real": by_image(likeness, real).mean().item(),
-        "train_seconds": seconds, "image_ms": 1000 * taken / len(x),
-    }  # fmt: skip
+        "train_seconds": seconds,
+        "image_ms": 1000 * taken / len(x),
+    }
 
 
 def sampled(gan: DCGAN, seed: int, n: int = SAMPLES) -> tuple[Tensor, Tensor]:
-    """n codes that no training draws, and their images."""
+    """n codes (n,Z,1,1) that no training draws, and their images (n,C,32,32)."""
     z = gan.latents(n, torch.Generator().manual_seed(10_000 + seed))
     with torch.no_grad():
         return z, gan(z)
@@ -140,13 +184,22 @@ def by_image(a: Tensor, b: Tensor) -> Tensor:
 def repair(dataset: str, seed: int, code: int, damage: str, method: str) -> dict[str, float]:
     """What is left of a defect of a sample after its code has been found and drawn again.
 
-    damage: "none"; "noise", Gaussian of deviation .3; "hole", a black square of 10 pixels; or
-    "rejected", no damage but the tenth of samples that the discriminator believes least.
-    method: "long", "refined" or "descent", as in `recovery`; or "shrunk", the control that knows
-    the code and draws it at .7 of its length, for such images are nearer to the mean.
-    believed_before, believed: mean logit of the discriminator; sure_before, sure: mean confidence
-    of the judge; same: share of images to which the judge gives the class that it gives the sample
-    before the damage; psnr: of the result and that sample.
+    Args:
+        dataset: the set that the generator learned.
+        seed: of the samples and the inverses.
+        code: of how many numbers, which names the generator.
+        damage: "none"; "noise", Gaussian of deviation .3; "hole", a black square of 10 pixels; or
+            "rejected", no damage but the tenth of samples that the discriminator believes least.
+        method: "long", "refined" or "descent", as in `recovery`; or "shrunk", the control that
+            knows the code and draws it at .7 of its length, for such images are nearer to the mean.
+
+    Returns:
+        believed_before, believed, mean logit of the discriminator; sure_before, sure, mean
+        confidence of the judge; same, share of images to which the judge gives the class that it
+        gives the sample before the damage; psnr, in dB, of the result and that sample.
+
+    Raises:
+        ValueError: an unknown damage or method.
     """
     check_name(damage, DAMAGES, "damage")
     check_name(method, REPAIRS, "repair")
@@ -169,12 +222,13 @@ def repair(dataset: str, seed: int, code: int, damage: str, method: str) -> dict
         **{key: value.mean().item() for key, value in believed.items()},
         "sure_before": confidence(judge, unframed(harmed)),
         "sure": confidence(judge, unframed(made)),
-        "same": same.float().mean().item(), "psnr": by_image(made, x).mean().item(),
-    }  # fmt: skip
+        "same": same.float().mean().item(),
+        "psnr": by_image(made, x).mean().item(),
+    }
 
 
 def damaged(x: Tensor, damage: str, seed: int = 0) -> Tensor:
-    """x (N,C,32,32) with noise, or with a black square at a place of its own."""
+    """x (N,C,32,32) from −1 to 1 with one of `DAMAGES`; a black square has a place of its own."""
     random = torch.Generator().manual_seed(seed)
     if damage == "noise":
         return (x + 0.3 * torch.randn(x.shape, generator=random)).clamp(-1, 1)
@@ -188,24 +242,40 @@ def damaged(x: Tensor, damage: str, seed: int = 0) -> Tensor:
 # ---- the design ---------------------------------------------------------------------------------
 
 
-def _recoveries(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def _recoveries(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every way to find the small code; of the large one, for comparison, those that take long."""
     ways = [*product(CODES[:1], METHODS), *product(CODES[1:], ("long", "refined", *SEARCHES))]
-    return [{"dataset": d, "seed": s, "code": c, "method": m}
-            for d, s, (c, m) in product(sets, seeds, ways)]  # fmt: skip
+    return [
+        {"dataset": d, "seed": s, "code": c, "method": m}
+        for d, s, (c, m) in product(sets, seeds, ways)
+    ]
 
 
-def _repairs(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    return [{"dataset": d, "seed": s, "code": CODES[0], "damage": harm, "method": m}
-            for d, s, m, harm in product(sets, seeds, REPAIRS, DAMAGES)]  # fmt: skip
+def _repairs(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    return [
+        {"dataset": d, "seed": s, "code": CODES[0], "damage": harm, "method": m}
+        for d, s, m, harm in product(sets, seeds, REPAIRS, DAMAGES)
+    ]
 
 
-def _together(s: dict) -> tuple:
+def _together(s: Settings) -> tuple:
     """One training serves every row that uses its inverses."""
     return s["dataset"], s["seed"], s["code"], learned_by(s["method"])
 
 
-RECOVERY = Experiment("recovery", "Are the codes behind a generator's samples found in one pass?",
-                      _recoveries, recovery, ("fashion_mnist",), shared=_together)  # fmt: skip
-REPAIR = Experiment("repair", "Does drawing a sample again from its code repair it?",
-                    _repairs, repair, ("fashion_mnist",), shared=_together)  # fmt: skip
+RECOVERY = Experiment(
+    "recovery",
+    "Are the codes behind a generator's samples found in one pass?",
+    _recoveries,
+    recovery,
+    datasets=("fashion_mnist",),
+    shared=_together,
+)
+REPAIR = Experiment(
+    "repair",
+    "Does drawing a sample again from its code repair it?",
+    _repairs,
+    repair,
+    datasets=("fashion_mnist",),
+    shared=_together,
+)

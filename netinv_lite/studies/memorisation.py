@@ -1,11 +1,19 @@
-"""The memory of a network: which of its training images come back, by which method."""
+"""The memory of a network: which of its training images come back, by which method.
+
+Question: which networks give their training images back, and what prevents it?
+Primary outcome: `shape_auc` with its interval, the AUC that a training image is nearer than an
+unseen one to what came back.
+Table: memory.csv, a row for each set, seed, `method`, half that was learned (`swapped`),
+`architecture`, `size`, `decay` and `defence`.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +21,14 @@ from torch.nn import functional as F
 
 from .._core.freezing import frozen
 from .._core.validation import check_name
+from ..applications.by_class import class_means, first_of_each
 from ..applications.ood_scores import separation
 from ..applications.privacy import matched, privacy_test
 from ..applications.reconstruction import StationaryConfig, stationary
+from ..data import ImageData
 from ..inversion import invert
 from ..presets import PRESETS
-from .runner import Experiment
+from .runner import Experiment, Settings
 from .small_networks import halved, halves, trained
 
 PER_CLASS = 20  # images of each class that are looked for or drawn, at most
@@ -40,15 +50,28 @@ METHODS = ("stationary", *ABLATIONS, "paper", "bold", *ENDS)
 # ---- one row ------------------------------------------------------------------------------------
 
 
-def memory(dataset: str, seed: int, method: str, swapped: bool, **about) -> dict[str, float]:
-    """What one method makes of one network (`about`, as in `trained`), and whose images that is.
+def memory(dataset: str, seed: int, method: str, swapped: bool, **about: Any) -> dict[str, float]:
+    """What one method makes of one network, and whose images that is.
 
-    method: "stationary"; "generator", the preset "training-like", or that "without …" a term;
-    "paper", "bold", those presets; and, without a look at the network, "means", the class means of
-    the first half, "copy", that half itself, "unseen", real test images.
     All scores ask for images of the *first* half, also where the network learned the other: then
-    they have to turn round. `membership` needs no images back: the AUC that the loss of an image of
-    the first half is below that of the second.
+    they have to turn round.
+
+    Args:
+        dataset: the set of the images.
+        seed: of the halves, the network and the method.
+        method: "stationary"; "generator", the preset "training-like", or that "without …" a term;
+            "paper", "bold", those presets; and, without a look at the network, "means", the class
+            means of the first half, "copy", that half itself, "unseen", real test images.
+        swapped: whether the network learned the second half.
+        about: the network, as in `small_networks.trained`.
+
+    Returns:
+        The columns of `scores`; membership, which needs no images back: the AUC that the loss of
+        an image of the first half is below that of the second; residual, of the search; and what
+        `small_networks.trained` says of the network.
+
+    Raises:
+        ValueError: an unknown method, architecture or defence.
     """
     check_name(method, METHODS, "method")
     first, second, y, data = halves(dataset, seed, about["size"])
@@ -58,27 +81,30 @@ def memory(dataset: str, seed: int, method: str, swapped: bool, **about) -> dict
         images = reference(method, first, y, data)
     elif method == "stationary":
         per_class = min(about["size"] // len(data.classes), PER_CLASS)
-        found = stationary(model, per_class=per_class, config=StationaryConfig(STEPS["search"]),
-                           device="cpu", seed=seed, progress=False)  # fmt: skip
+        settings = {"config": StationaryConfig(STEPS["search"]), "device": "cpu", "seed": seed}
+        found = stationary(model, per_class=per_class, progress=False, **settings)
         images, residual = found.images, found.residual
     else:
         images = generated(model, method, seed)
-    return {**scores(images, first, second), "membership": membership(model, first, second, y),
-            "residual": residual, **row}  # fmt: skip
+    return {
+        **scores(images, first, second),
+        "membership": membership(model, first, second, y),
+        "residual": residual,
+        **row,
+    }
 
 
-def reference(kind: str, first: Tensor, y: Tensor, data) -> Tensor:
+def reference(kind: str, first: Tensor, y: Tensor, data: ImageData) -> Tensor:
     """Class means of the first half, that half itself, or real images that are in neither."""
     if kind == "means":
-        return torch.stack([first[y == c].mean(0) for c in y.unique()])
+        return class_means(first, y)
     if kind == "copy":
         return first
-    rows = [(data.y_test == c).nonzero().flatten()[:PER_CLASS] for c in y.unique()]
-    return halved(data.x_test[torch.cat(rows)])
+    return halved(data.x_test[first_of_each(data.y_test, PER_CLASS, len(data.classes))])
 
 
 def generated(model: nn.Module, method: str, seed: int) -> Tensor:
-    """`PER_CLASS` images a class of a generator with the preset or the ablated loss."""
+    """`PER_CLASS` images a class of a generator with the preset or the ablated loss; (N,C,H,W)."""
     loss, config = PRESETS["training-like" if method in ABLATIONS else method]
     loss = replace(loss, **ABLATIONS.get(method, {}))
     config = replace(config, steps=STEPS["generator"])
@@ -89,7 +115,7 @@ def generated(model: nn.Module, method: str, seed: int) -> Tensor:
 
 
 def thinned(x: Tensor, most: int) -> Tensor:
-    """Evenly chosen rows, `most` at most; of a class-major set as many of each class."""
+    """Evenly chosen rows, `most` at most; of a set in order of class as many of each class."""
     return x[:: -(-len(x) // most)]
 
 
@@ -102,79 +128,124 @@ def standardised(x: Tensor) -> Tensor:
 def scores(images: Tensor, first: Tensor, second: Tensor) -> dict[str, float]:
     """The privacy test in pixels and in shapes, and what is found of each half.
 
-    `auc`, `ssim` and `psnr` compare pixels, and do not know an image again that came back dimmed;
-    `shape_auc`, `correlation` and `copies` (the share of real images with r > .98) do.
+    Args:
+        images: (M,C,H,W), what came back.
+        first: (N,C,H,W), the half that is asked for.
+        second: (N,C,H,W), the other.
+
+    Returns:
+        auc, auc_low and auc_high, the privacy test; shape_auc, shape_low and shape_high, that of
+        the `standardised` images; best_ssim, mean_ssim and share_above, of the best one-to-one
+        pairs with the first half, and psnr of the best; correlation, the mean over real images of
+        that with the most similar one; copies, the share of real images with r > .98; and, with
+        `unseen_`, the same of the second half. What compares pixels does not know an image again
+        that came back dimmed; what compares shapes does.
     """
     near = [thinned(x, SCORED["distance"]) for x in (first, second)]
     test = privacy_test(images, *near, resamples=1000)
     plain, *shapes = (standardised(x) for x in (images, *near))
     shape = privacy_test(plain, *shapes, resamples=1000)
     mine, others = ((x.flatten(1) @ plain.flatten(1).T).amax(1) for x in shapes)  # (N,) each
-    large = [F.interpolate(thinned(x, SCORED["ssim"]), scale_factor=2, mode="bilinear")
-             for x in (images, first, second)]  # fmt: skip
+    thin = [thinned(x, SCORED["ssim"]) for x in (images, first, second)]
+    large = [F.interpolate(x, scale_factor=2, mode="bilinear") for x in thin]
     pairs, strangers = matched(large[0], large[1]), matched(large[0], large[2])
     return {
-        "auc": test.auc, "auc_low": test.low, "auc_high": test.high,
-        "shape_auc": shape.auc, "shape_low": shape.low, "shape_high": shape.high,
-        "best_ssim": pairs.ssim[0].item(), "mean_ssim": pairs.ssim.mean().item(),
-        "share_above": pairs.share_above(), "psnr": pairs.psnr[0].item(),
-        "correlation": mine.mean().item(), "copies": (mine > COPY).float().mean().item(),
+        "auc": test.auc,
+        "auc_low": test.low,
+        "auc_high": test.high,
+        "shape_auc": shape.auc,
+        "shape_low": shape.low,
+        "shape_high": shape.high,
+        "best_ssim": pairs.ssim[0].item(),
+        "mean_ssim": pairs.ssim.mean().item(),
+        "share_above": pairs.share_above(),
+        "psnr": pairs.psnr[0].item(),
+        "correlation": mine.mean().item(),
+        "copies": (mine > COPY).float().mean().item(),
         "unseen_best_ssim": strangers.ssim[0].item(),
         "unseen_ssim": strangers.ssim.mean().item(),
         "unseen_share_above": strangers.share_above(),
         "unseen_correlation": others.mean().item(),
         "unseen_copies": (others > COPY).float().mean().item(),
-    }  # fmt: skip
+    }
 
 
 def membership(model: nn.Module, first: Tensor, second: Tensor, y: Tensor) -> float:
     """AUC of the loss as a test of membership, ties half. Source: Yeom et al. 2018."""
     with frozen(model), torch.no_grad():
-        a, b = (thinned(F.cross_entropy(model(x), y, reduction="none"), SCORED["distance"])
-                for x in (first, second))  # fmt: skip
+        losses = [F.cross_entropy(model(x), y, reduction="none") for x in (first, second)]
+    a, b = (thinned(loss, SCORED["distance"]) for loss in losses)
     return separation(a, b)["auroc"]
 
 
 # ---- the design: one thing changed at a time ----------------------------------------------------
 
 BASE = {"architecture": "mlp", "size": 10, "decay": 0.01, "defence": "none"}
-COMMON = (({}, ("stationary", "generator"), (False,)),)
-# What differs from `BASE`, the methods, and which of the halves are learned.
+
+
+@dataclass(frozen=True)
+class Case:
+    """Runs of some methods on one kind of network.
+
+    Args:
+        methods: which.
+        change: how the network differs from `BASE`.
+        swapped: whether it learned the second half.
+    """
+
+    methods: tuple[str, ...] = ("stationary",)
+    change: Mapping[str, Any] = field(default_factory=dict)
+    swapped: bool = False
+
+
+COMMON = (Case(("stationary", "generator")),)
 PLAN = {
     "digits": (
-        ({}, ("stationary",), (True,)),
-        ({}, METHODS, (False,)),
-        *(({"size": n}, ("stationary",), (True,)) for n in (20, 50, 100)),
-        *(({"size": n}, ("stationary", "means"), (False,)) for n in (20, 50, 100, 500)),
-        *(({"decay": w}, ("stationary",), (False,)) for w in (0.0, 1e-3, 0.03, 0.1)),
-        *(({"architecture": a, "size": n}, ("stationary",), (False,))
-          for a, n in (("relu", 10), ("cnn", 10), ("cnn", 50), ("vit", 10))),
-        *(({"defence": d}, ("stationary",), (False,))
-          for d in ("early stopping", "dp-sgd 0", "dp-sgd 0.1", "dp-sgd 1")),
-        ({"architecture": "cnn", "size": 500}, ("generator", "bold"), (False,)),
-        ({"architecture": "cnn", "size": 500}, ("generator",), (True,)),
+        Case(swapped=True),
+        Case(METHODS),
+        *(Case(change={"size": n}, swapped=True) for n in (20, 50, 100)),
+        *(Case(("stationary", "means"), {"size": n}) for n in (20, 50, 100, 500)),
+        *(Case(change={"decay": w}) for w in (0.0, 1e-3, 0.03, 0.1)),
+        Case(change={"architecture": "relu", "size": 10}),
+        Case(change={"architecture": "cnn", "size": 10}),
+        Case(change={"architecture": "cnn", "size": 50}),
+        Case(change={"architecture": "vit", "size": 10}),
+        *(
+            Case(change={"defence": d})
+            for d in ("early stopping", "dp-sgd 0", "dp-sgd 0.1", "dp-sgd 1")
+        ),
+        Case(("generator", "bold"), {"architecture": "cnn", "size": 500}),
+        Case(("generator",), {"architecture": "cnn", "size": 500}, swapped=True),
     ),
     "mnist": (
         *COMMON,
-        ({"size": 50}, ("stationary",), (False,)),
-        ({"size": 5000}, ("stationary",), (False,)),
-        ({"architecture": "cnn", "size": 5000}, ("generator",), (False,)),
+        Case(change={"size": 50}),
+        Case(change={"size": 5000}),
+        Case(("generator",), {"architecture": "cnn", "size": 5000}),
     ),
-}  # fmt: skip
+}
 
 
-def shared(s: dict) -> tuple:
+def shared(s: Settings) -> tuple:
     """The network: one training serves every method."""
     return tuple(value for name, value in s.items() if name != "method")
 
 
-def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
-    return [{"dataset": d, "seed": s, "method": m, "swapped": swapped, **BASE, **change}
-            for d, s in product(sets, seeds) for change, methods, sides in PLAN.get(d, COMMON)
-            for swapped in sides for m in methods]  # fmt: skip
+def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    """One thing changed at a time on digits, a few networks elsewhere."""
+    return [
+        {"dataset": d, "seed": s, "method": m, "swapped": case.swapped, **BASE, **case.change}
+        for d, s in product(sets, seeds)
+        for case in PLAN.get(d, COMMON)
+        for m in case.methods
+    ]
 
 
 STUDY = Experiment(
-    "memory", "Which networks give their training images back, and what prevents it?",
-    settings, memory, ("digits", "mnist", "fashion_mnist", "svhn", "cifar10"), shared=shared,
-)  # fmt: skip
+    "memory",
+    "Which networks give their training images back, and what prevents it?",
+    settings,
+    memory,
+    datasets=("digits", "mnist", "fashion_mnist", "svhn", "cifar10"),
+    shared=shared,
+)

@@ -1,4 +1,11 @@
-"""Out-of-distribution detection measured: pairs of sets, kinds of garbage, and what others use."""
+"""Out-of-distribution detection measured: pairs of sets, kinds of garbage, and what others use.
+
+Questions: does what inversion finds make a detector, and a better one (detection.csv); and does a
+longer loop send more into the garbage class (longer.csv)?
+Primary outcomes: `auroc`; of longer.csv `share_garbage`.
+Tables: a row for each set, seed, kind of `garbage` ("none" is a plain classifier, "pixels" the
+control without a network), `score` and `outside` images; of longer.csv also `epochs`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from functools import lru_cache
 from itertools import product
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 from torchvision.transforms.v2.functional import rgb_to_grayscale
@@ -18,10 +25,10 @@ from .._core.random_state import seeded
 from ..applications import ood
 from ..applications.ood_scores import NAMES, Baselines, Pixels, separation
 from ..data import ImageData, load_data
-from ..direct.synthetic import noise as uniform
 from ..models.architectures import CNN
 from ..models.training import FitConfig, accuracy, fit
-from .runner import Experiment
+from .evaluation import uniform_noise
+from .runner import Experiment, Settings
 
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
 OUTSIDE = (*SETS, "gaussian", "uniform", "photographs")
@@ -36,13 +43,21 @@ def detection(
 ) -> dict[str, float | None]:
     """How well one score separates the test images of one set from images of another kind.
 
-    garbage: one of `ood.GARBAGE`, for a classifier with a garbage class; "none" for a plain one of
-    the same layers and epochs, whose scores are those of `outliers`; "pixels" for the control
-    `outliers.Pixels`, without a network. epochs: of the loop, if not its usual number. Beside what
-    `separation` says: `share_garbage` and `false_garbage`, the shares of the outside and of the
-    inside images that are put into the garbage class; `fooled`, the share of all excluded images
-    that had been taken for a real class; `accuracy`, of the whole test set; `calibration_error`,
-    15 bins.
+    Args:
+        dataset: the set that is in distribution.
+        seed: of the networks and of what is drawn.
+        garbage: one of `ood.GARBAGE`, for a classifier with a garbage class; "none" for a plain one
+            of the same layers and epochs, whose scores are those of `ood_scores.Baselines`;
+            "pixels" for the control `ood_scores.Pixels`, without a network.
+        score: the name of the score.
+        outside: one of `OUTSIDE`, what is out of distribution.
+        epochs: of the loop, if not its usual number.
+
+    Returns:
+        auroc, aupr, fpr95 and miss95, see `ood_scores.separation`; share_garbage and
+        false_garbage, the shares of the outside and of the inside images that are put into the
+        garbage class; fooled, the share of all excluded images that had been taken for a real
+        class; accuracy, of the whole test set; calibration_error, 15 bins.
     """
     inside, there = (answers(dataset, seed, garbage, w, epochs) for w in (dataset, outside))
     away = [_thrown_away(a, garbage) for a in (there, inside)]
@@ -65,16 +80,17 @@ def _thrown_away(answers: dict[str, Tensor], garbage: str) -> float | None:
 def of_network(
     dataset: str, seed: int, garbage: str, epochs: int | None = None
 ) -> dict[str, float | None]:
-    """What does not depend on the outside images."""
+    """What does not depend on the outside images: fooled, accuracy, calibration_error."""
     row = dict.fromkeys(("fooled", "accuracy", "calibration_error"))
     if garbage == "pixels":
         return row
     model, data = trained(dataset, seed, garbage, epochs), known(dataset)
     logits, y = answers(dataset, seed, garbage, dataset, epochs)["logits"], data.y_test[:TESTED]
     p = logits.softmax(1)
-    row["accuracy"] = accuracy(getattr(model, "classifier", model), data.x_test, data.y_test)
+    network = model.classifier if isinstance(model, Baselines) else model
+    row["accuracy"] = accuracy(network, data.x_test, data.y_test)
     row["calibration_error"] = multiclass_calibration_error(p, y, num_classes=p.shape[1]).item()
-    if garbage != "none":
+    if isinstance(model, ood.Detector):
         fooled = [share for share in model.history["fooled"] if share is not None]
         row["fooled"] = sum(fooled) / len(fooled) if fooled else None
     return row
@@ -86,38 +102,46 @@ def answers(
 ) -> dict[str, Tensor]:
     """The logits of the test images of `which`, and every score that the network offers."""
     images, model = images_of(which, known(dataset), seed), trained(dataset, seed, garbage, epochs)
-    if garbage == "pixels":
+    if isinstance(model, Pixels):
         return {"pixels": model(images)}
-    if garbage != "none":
-        logits = metrics.logits(model, images)
-        return {"logits": logits, **{by: ood.score(logits, by) for by in ood.SCORES}}
-    return {"logits": metrics.logits(model.classifier, images), **model(images)}
+    if isinstance(model, Baselines):
+        return {"logits": metrics.logits(model.classifier, images), **model(images)}
+    logits = metrics.logits(model, images)
+    return {"logits": logits, **{by: ood.score(logits, by) for by in ood.SCORES}}
 
 
 @lru_cache(maxsize=1)
-def trained(dataset: str, seed: int, garbage: str, epochs: int | None = None):
+def trained(
+    dataset: str, seed: int, garbage: str, epochs: int | None = None
+) -> ood.Detector | Baselines | Pixels:
     """A detector; for "none" the baselines on a plain classifier, for "pixels" the control."""
     data, config = known(dataset), ood.ExclusionConfig()
     config = config if epochs is None else replace(config, epochs=epochs)
     if garbage == "pixels":
         return Pixels(data.x_train)
     if garbage == "none":
-        with seeded(seed, "cpu"):
-            model = CNN(data.image_shape, len(data.classes))
-        plain = FitConfig(config.epochs, config.batch_size, config.lr, config.weight_decay)
-        fit(model, data, config=plain, seed=seed, progress=False)
-        return Baselines(model, data.x_train, data.y_train)
+        return Baselines(plain(data, config, seed), data.x_train, data.y_train)
     outliers = exposed(dataset, data) if garbage == "outliers" else None
-    return ood.train_with_exclusion(data, config=replace(config, garbage=garbage), seed=seed,
-                                    outliers=outliers, device="cpu", progress=False)  # fmt: skip
+    settings = {"config": replace(config, garbage=garbage), "device": "cpu", "progress": False}
+    return ood.train_with_exclusion(data, seed=seed, outliers=outliers, **settings)
+
+
+def plain(data: ImageData, config: ood.ExclusionConfig, seed: int) -> nn.Module:
+    """A classifier without a garbage class, trained as a detector is."""
+    with seeded(seed, "cpu"):
+        model = CNN(data.image_shape, len(data.classes))
+    alike = FitConfig(config.epochs, config.batch_size, config.lr, config.weight_decay)
+    fit(model, data, config=alike, seed=seed, progress=False)
+    return model
 
 
 @lru_cache(maxsize=len(SETS))
 def known(dataset: str) -> ImageData:
     """A set with its first so many training images (it is in random order); read only once."""
     data, n = load_data(dataset), TRAINED_ON.get(dataset)
-    return data if n is None else replace(data, x_train=data.x_train[:n].clone(),
-                                          y_train=data.y_train[:n])  # fmt: skip
+    if n is None:
+        return data
+    return replace(data, x_train=data.x_train[:n].clone(), y_train=data.y_train[:n])
 
 
 def exposed(dataset: str, like: ImageData, n: int = 2000) -> Tensor:
@@ -136,10 +160,19 @@ def _photographs() -> Tensor:
 
 
 def images_of(which: str, like: ImageData, seed: int) -> Tensor:
-    """Images of one kind in the shape and range of `like`; (TESTED,C,H,W)."""
+    """Images of one kind in the shape and range of a data set.
+
+    Args:
+        which: one of `OUTSIDE`.
+        like: the set.
+        seed: of what is drawn.
+
+    Returns:
+        (TESTED,C,H,W), or fewer where there are not so many.
+    """
     if which == "uniform":
-        with seeded(seed + 1000, "cpu"):
-            return 2 * uniform(TESTED, like.image_shape) - 1
+        random = torch.Generator().manual_seed(seed + 1000)
+        return uniform_noise(TESTED, like.image_shape, (-1, 1), random)
     if which == "gaussian":
         with seeded(seed + 2000, "cpu"):
             return ood.noise(TESTED, like)
@@ -149,18 +182,43 @@ def images_of(which: str, like: ImageData, seed: int) -> Tensor:
 
 
 def crops(n: int, seed: int, side: int = 96) -> Tensor:
-    """Square pieces of photographs, (n,3,side,side)."""
+    """Square pieces of two photographs, (n,3,side,side) from −1 to 1.
+
+    Args:
+        n: how many.
+        seed: of the choice.
+        side: pixels of a side.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.studies.ood.crops(4, seed=0, side=32).shape
+        torch.Size([4, 3, 32, 32])
+    """
     photographs, random = _photographs(), torch.Generator().manual_seed(seed)
     _, _, H, W = photographs.shape
     which = torch.randint(2, (n,), generator=random).tolist()
     top = torch.randint(H - side, (n,), generator=random).tolist()
     left = torch.randint(W - side, (n,), generator=random).tolist()
-    return torch.stack([photographs[i, :, t : t + side, s : s + side]
-                        for i, t, s in zip(which, top, left, strict=True)])  # fmt: skip
+    places = zip(which, top, left, strict=True)
+    return torch.stack([photographs[i, :, t : t + side, s : s + side] for i, t, s in places])
 
 
-def as_seen_by(x: Tensor, shape) -> Tensor:
-    """x (N,c,h,w) in size and channels of `shape` (C,H,W); grey is repeated, colour made grey."""
+def as_seen_by(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Images in the size and channels of others; grey is repeated, colour made grey.
+
+    Args:
+        x: (N,c,h,w) from −1 to 1.
+        shape: (C, H, W).
+
+    Returns:
+        (N,C,H,W) from −1 to 1.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.studies.ood.as_seen_by(torch.zeros(2, 3, 32, 32), (1, 28, 28)).shape
+        torch.Size([2, 1, 28, 28])
+    """
     C, *size = shape
     if list(x.shape[-2:]) != size:
         x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
@@ -169,33 +227,50 @@ def as_seen_by(x: Tensor, shape) -> Tensor:
     return x.clamp(-1, 1)
 
 
-def shared(s: dict) -> tuple:
+def shared(s: Settings) -> tuple:
     """One training serves every score and every kind of outside images."""
     return s["dataset"], s["seed"], s["garbage"], s.get("epochs")
 
 
-def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every set against every other kind of images, for each score of each network."""
     kinds = [("pixels", "pixels"), *(("none", score) for score in NAMES)]
     kinds += product(ood.GARBAGE, ood.SCORES)
-    return [{"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o}
-            for d, s, (g, score), o in product(sets, seeds, kinds, OUTSIDE) if o != d]  # fmt: skip
+    return [
+        {"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o}
+        for d, s, (g, score), o in product(sets, seeds, kinds, OUTSIDE)
+        if o != d
+    ]
 
 
-def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """The loop with more epochs, so more rounds of exclusion; a plain network; and two rivals."""
     rows = []
     for d, s in product(sets, seeds):
         rivals = ("synthetic", "untrained") if s in seeds[: RIVAL_SEEDS.get(d, 2)] else ()
         kinds = [("none", score) for score in NAMES]
         kinds += product((*rivals, "inverted"), ("garbage",))
-        run = {"dataset": d, "seed": s}
-        rows += [run | {"garbage": g, "score": score, "outside": o, "epochs": LONGER}
-                 for (g, score), o in product(kinds, OUTSIDE) if o != d]  # fmt: skip
+        rows += [
+            {"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o, "epochs": LONGER}
+            for (g, score), o in product(kinds, OUTSIDE)
+            if o != d
+        ]
     return rows
 
 
-STUDY = Experiment("detection", "Does what inversion finds make a detector, and a better one?",
-                   settings, detection, SETS, shared=shared)  # fmt: skip
-LONGER_STUDY = Experiment("longer", "Does a longer loop send more into the garbage class?",
-                          longer, detection, SETS, shared=shared)  # fmt: skip
+STUDY = Experiment(
+    "detection",
+    "Does what inversion finds make a detector, and a better one?",
+    settings,
+    detection,
+    datasets=SETS,
+    shared=shared,
+)
+LONGER_STUDY = Experiment(
+    "longer",
+    "Does a longer loop send more into the garbage class?",
+    longer,
+    detection,
+    datasets=SETS,
+    shared=shared,
+)

@@ -1,15 +1,25 @@
-"""The front: which images are read by a second network and varied at once, and at what price."""
+"""Readability against diversity: what a second network reads, how varied it is, at what price.
+
+Question: does one generator pass pixel ascent in readability and diversity at once?
+Primary outcomes: `referee`, the share of images that a network reads as their target on which no
+setting was chosen, and `excess_referee`, their diversity as a share of real images'.
+Table: front.csv, a row for each set, seed, network, `method`, `strength` and number of `steps`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from time import process_time
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from torch import Tensor, nn
 
 from .. import metrics
+from .._core.validation import check_name
 from ..baselines.dafl import dafl
 from ..baselines.deep_inversion import pixel_descent
 from ..baselines.pixel_ascent import AscentConfig, pixel_ascent
@@ -19,10 +29,294 @@ from ..losses import surest
 from ..models.zoo import load_classifier
 from ..presets import PRESETS
 from .evaluation import PER_CLASS, by_referee, inverted, quality, reference
-from .runner import Experiment
+from .runner import Experiment, Settings
 
-GREY, COLOUR, FAR = ("mnist", "fashion_mnist"), ("svhn", "cifar10"), (0.2, 0.3, 0.5, 0.7)
-BEND = (0.0, 0.1, 0.2, 0.25, 0.3)
+GREY, COLOUR = ("mnist", "fashion_mnist"), ("svhn", "cifar10")
+
+
+# ---- the methods ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """Images (N,C,H,W), their labels (N,), and the seconds of training and of drawing."""
+
+    images: Tensor
+    labels: Tensor
+    train_seconds: float = 0.0
+    draw_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network, a seed, and two numbers that a method may use.
+
+    Args:
+        dataset: the set of the network.
+        network: the end of its name, such as "-robust".
+        seed: of all that is drawn.
+        strength: of the elastic deformation, or the deviation of the noise that an ascent begins
+            with.
+        steps: of an ascent.
+    """
+
+    dataset: str
+    network: str
+    seed: int
+    strength: float
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """The shipped network's."""
+        return self.dataset + self.network
+
+
+class Method(Protocol):
+    """One way to make images."""
+
+    def make(self, point: Point) -> Made:
+        """100 images of each class."""
+
+    def source(self, strength: float) -> tuple:
+        """What is trained or optimised, and at which strength: what methods can share."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The ceiling, "real" unseen images, or the floor, uniform "noise"."""
+
+    kind: str
+
+    def make(self, point: Point) -> Made:
+        """Images that cost nothing."""
+        return Made(*reference(point.dataset, point.seed, self.kind))
+
+    def source(self, strength: float) -> tuple:
+        """Nothing that others could share."""
+        return self, strength
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method of `netinv_lite.baselines`: a preset of `pixel_descent`, or "dafl"."""
+
+    name: str
+
+    def make(self, point: Point) -> Made:
+        """Images of the shipped network; DAFL trains a generator first."""
+        classifier, start = load_classifier(point.name), process_time()
+        settings = {"seed": point.seed, "device": "cpu", "progress": False}
+        if self.name == "dafl":
+            made = dafl(classifier, **settings)
+        else:
+            made = pixel_descent(classifier, preset=self.name, **settings)
+        middle = process_time()
+        images, labels = made.sample(PER_CLASS, seed=1)
+        return Made(images, labels, middle - start, process_time() - middle)
+
+    def source(self, strength: float) -> tuple:
+        """Nothing that others could share."""
+        return self, strength
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A generator whose images are deformed by the strength while it is trained.
+
+    Args:
+        preset: its loss and its config.
+        typical: with the batch-norm statistics of the preset "typical", and in colour with the
+            shading of "vivid".
+        best_of: of so many drawn images the one with the largest log-odds is kept.
+    """
+
+    preset: str
+    typical: bool = False
+    best_of: int = 1
+
+    def make(self, point: Point) -> Made:
+        """New images, best of n."""
+        inversion, seconds = trained(*self.source(point.strength), point)
+        start = process_time()
+        images, labels = inversion.sample(PER_CLASS, seed=1, choose_from=self.best_of)
+        return Made(images, labels, seconds, process_time() - start)
+
+    def source(self, strength: float) -> tuple:
+        """The generator, however many of its images are drawn."""
+        return replace(self, best_of=1), strength
+
+
+@dataclass(frozen=True)
+class Ascended:
+    """Pixel ascent from black, with Gaussian noise; by default its deviation is the strength."""
+
+    noise: float | None = None
+
+    def make(self, point: Point) -> Made:
+        """Images that need no training."""
+        noise = point.strength if self.noise is None else self.noise
+        return ascended(point.name, point.seed, noise, point.steps)
+
+    def source(self, strength: float) -> tuple:
+        """The ascent from this noise."""
+        return Ascended(), strength if self.noise is None else self.noise
+
+
+@dataclass(frozen=True)
+class Deformed:
+    """Images of another method, deformed by the strength afterwards; best of n."""
+
+    base: Trained | Ascended
+    best_of: int = 1
+
+    def make(self, point: Point) -> Made:
+        """Deformed images, which cost what the base costs."""
+        made = self.base.make(replace(point, strength=0.0))
+        classifier = load_classifier(point.name)
+        images, labels = deform(
+            classifier, made.images, made.labels, point.strength, point.seed, self.best_of
+        )
+        return replace(made, images=images, labels=labels)
+
+    def source(self, strength: float) -> tuple:
+        """What the base trains or optimises."""
+        return self.base.source(0.0)
+
+
+GENERATORS = {
+    "generator": Trained("readable"),
+    "shaded generator": Trained("vivid"),
+    "typical generator": Trained("typical", typical=True),
+    "typical shaded generator": Trained("vivid", typical=True),
+}
+AFTERWARDS = {
+    "bent generator": Deformed(Trained("readable")),
+    "bent ascent": Deformed(Ascended(noise=0.1)),
+    "bent noisy ascent": Deformed(Ascended(noise=0.5)),
+}
+BASELINES = ("deep-inversion", "plug-in", "dafl")
+# By the name in the column `method`; "chosen" and "choosier" are best of two and best of four.
+METHODS: dict[str, Method] = {
+    "real": Reference("real"),
+    "noise": Reference("noise"),
+    "ascent": Ascended(),
+    **{name: Baseline(name) for name in BASELINES},
+    **{
+        prefix + name: replace(method, best_of=n)
+        for prefix, n in {"": 1, "chosen ": 2, "choosier ": 4}.items()
+        for name, method in {**GENERATORS, **AFTERWARDS}.items()
+    },
+}
+
+
+# ---- one row ------------------------------------------------------------------------------------
+
+
+def front(
+    dataset: str, seed: int, network: str, method: str, strength: float, steps: int
+) -> dict[str, float]:
+    """One point of the plane of readability and diversity, and its price.
+
+    Args:
+        dataset: the set of the network.
+        seed: of all that is drawn.
+        network: "plain" or "-robust".
+        method: "generator", the preset "readable" deformed by `strength`; "shaded generator",
+            "vivid", and "typical generator", "typical", deformed by it, the last shaded as "vivid"
+            in colour; "typical shaded generator", "vivid" with the statistics of "typical", but its
+            own margin; "ascent", `steps` from black with noise of that `strength`; "bent generator"
+            and "bent ascent" (noise .1) or "bent noisy ascent" (.5), images of a generator that was
+            trained without, or of an ascent, deformed by `strength` afterwards, and shaded as by
+            "vivid" if they have colour; "chosen …" and "choosier …", best of two and best of four;
+            "deep-inversion", "plug-in", "dafl"; "real" and "noise".
+        strength: of the elastic deformation, or the deviation of the noise.
+        steps: of an ascent.
+
+    Returns:
+        The columns of `quality` and of `by_referee`; train_seconds and image_ms, of the processor.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    check_name(method, METHODS, "method")
+    point = Point(dataset, network.replace("plain", ""), seed, strength, steps)
+    made = METHODS[method].make(point)
+    return {
+        **quality(made.images, made.labels, load_classifier(point.name), dataset),
+        **by_referee(made.images, made.labels, dataset),
+        "train_seconds": made.train_seconds,
+        "image_ms": 1000 * made.draw_seconds / len(made.images),
+    }
+
+
+def deform(
+    classifier: nn.Module | None,
+    images: Tensor,
+    labels: Tensor,
+    strength: float,
+    seed: int,
+    best_of: int,
+) -> tuple[Tensor, Tensor]:
+    """Every image deformed so many times, and as many kept as there were, best of n.
+
+    Args:
+        classifier: by whose log-odds they are kept; in colour also its input range is used.
+        images: (N,C,H,W), `PER_CLASS` of each class, class by class.
+        labels: (N,).
+        strength: of the deformation.
+        seed: of the deformations.
+        best_of: how many times.
+
+    Returns:
+        Images (N,C,H,W), in colour shaded as by "vivid", and labels (N,).
+    """
+    random = torch.Generator().manual_seed(seed)
+    many = images.repeat_interleave(best_of, 0)
+    z = torch.randn(len(many), 64, generator=random)
+    many = deformed(many, z, strength)
+    if many.shape[1] > 1:
+        many = shaded(many, z, PRESETS["vivid"].config.shading, classifier.input_range[0])
+    if best_of == 1:
+        return many, labels
+    k = labels.repeat_interleave(best_of)
+    best = surest(metrics.logits(classifier, many), k, PER_CLASS)
+    return many[best], k[best]
+
+
+def trained(method: Trained, strength: float, point: Point) -> tuple[Inversion, float]:
+    """The inversion of a network by a method, and the seconds it took."""
+    return _trained(method, strength, point.dataset, point.network, point.seed)
+
+
+@lru_cache(maxsize=2)
+def _trained(
+    method: Trained, strength: float, dataset: str, network: str, seed: int
+) -> tuple[Inversion, float]:
+    changes: dict[str, Any] = {}
+    if method.typical:
+        changes["batch_norm"] = PRESETS["typical"].loss.batch_norm
+        if dataset in COLOUR:
+            changes["shading"] = PRESETS["vivid"].config.shading
+    start = process_time()
+    inversion = inverted(dataset, seed, network, method.preset, deformation=strength, **changes)
+    return inversion, process_time() - start
+
+
+@lru_cache(maxsize=4)
+def ascended(name: str, seed: int, noise: float, steps: int) -> Made:
+    """Images of pixel ascent from black, 100 of each class."""
+    classifier, start = load_classifier(name), process_time()
+    config = AscentConfig(steps=steps, start=0.0, noise=noise)
+    ascent = pixel_ascent(classifier, config=config, device="cpu", seed=seed, progress=False)
+    images, labels = ascent.sample(PER_CLASS, seed=1)
+    return Made(images, labels, draw_seconds=process_time() - start)
+
+
+# ---- the design ---------------------------------------------------------------------------------
+
+BEND, FAR = (0.0, 0.1, 0.2, 0.25, 0.3), (0.2, 0.3, 0.5, 0.7)
+# Strengths of each method, set by set.
 STRENGTHS = {
     "mnist": BEND,
     "fashion_mnist": (*BEND, 0.27, 0.35),
@@ -38,158 +332,60 @@ CHOSEN = {"mnist": (0.25, 0.3), "fashion_mnist": (0.25, 0.3, 0.35), "svhn": (), 
 BENDS = {**dict.fromkeys(GREY, BEND[1:]), "svhn": (0.2, 0.4), "cifar10": (0.3, 0.5)}
 NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1, 0.5))}
 STEPS = {**dict.fromkeys(GREY, (40, 80)), **dict.fromkeys(COLOUR, (120,))}
-AFTERWARDS = {"bent ascent": 0.1, "bent noisy ascent": 0.5}  # of that noise at the start
-RIVALS = ("deep-inversion", "plug-in", "dafl")
-GENERATORS = {
-    "generator": "readable",
-    "shaded generator": "vivid",
-    "typical generator": "typical",
-    "typical shaded generator": "vivid",
-}
-CHOOSE_FROM = {"chosen": 2, "choosier": 4}
 
 
-def front(
-    dataset: str, seed: int, network: str, method: str, strength: float, steps: int
-) -> dict[str, float]:
-    """One point of the plane of judge accuracy and variety, and its price.
+class Choice(NamedTuple):
+    """A method, its strength and its steps."""
 
-    method: "generator", the preset "readable" bent by `strength`; "shaded generator", "vivid", and
-    "typical generator", "typical", bent by it, the last shaded as "vivid" in colour; "typical
-    shaded generator", "vivid" with the statistics of "typical", but its own margin; "ascent",
-    `steps` from black with noise of that `strength`; "bent generator" and "bent ascent" (noise .1)
-    or "bent noisy ascent" (.5), images of a generator that was trained without, or of an ascent,
-    bent by `strength` afterwards, and shaded as by "vivid" if they have colour; "chosen …",
-    "choosier …", the half of twice, the quarter of four times as many of which the classifier is
-    surest; "deep-inversion", "plug-in", "dafl"; "real" and "noise".
-    `train_seconds` and `image_ms` are of the processor.
-    """
-    network = network.replace("plain", "")
-    classifier = load_classifier(dataset + network)
-    times, kind = choosing(method)
-    if method in ("real", "noise"):
-        (images, labels), train, draw = reference(dataset, seed, method), 0.0, 0.0
-    elif method in RIVALS:
-        images, labels, train, draw = rival(dataset + network, seed, method)
-    elif kind in GENERATORS:
-        inversion, train = trained(dataset, network, seed, kind, strength)
-        images, labels, draw = drawn(inversion, times)
-    else:
-        images, labels, train, draw = _unbent(dataset, network, seed, kind, strength, steps)
-        if kind.startswith("bent"):
-            images, labels = bent(classifier, images, labels, strength, seed, times)
-    return {**quality(images, labels, classifier, dataset), **by_referee(images, labels, dataset),
-            "train_seconds": train, "image_ms": 1000 * draw / len(images)}  # fmt: skip
+    method: str
+    strength: float = 0.0
+    steps: int = 0
 
 
-def choosing(method: str) -> tuple[int, str]:
-    """Out of how many the method keeps one, and what it is called without that."""
-    first, _, rest = method.partition(" ")
-    return (CHOOSE_FROM[first], rest) if first in CHOOSE_FROM else (1, method)
-
-
-def _unbent(dataset: str, network: str, seed: int, kind: str, strength: float, steps: int):
-    """Images, labels, and the seconds of training and of drawing; before they are bent."""
-    if kind == "bent generator":
-        inversion, train = trained(dataset, network, seed, "generator", 0.0)
-        images, labels, draw = drawn(inversion, 1)
-        return images, labels, train, draw
-    return ascended(dataset + network, seed, AFTERWARDS.get(kind, strength), steps)
-
-
-def bent(classifier, images, labels, strength: float, seed: int, times: int):
-    """Every image bent so many times, and as many kept as there were: the surest of each class."""
-    random = torch.Generator().manual_seed(seed)
-    many = images.repeat_interleave(times, 0)
-    z = torch.randn(len(many), 64, generator=random)
-    many = deformed(many, z, strength)
-    if many.shape[1] > 1:
-        many = shaded(many, z, PRESETS["vivid"][1].shading, classifier.input_range[0])
-    if times == 1:
-        return many, labels
-    k = labels.repeat_interleave(times)
-    best = surest(metrics.logits(classifier, many), k, PER_CLASS)
-    return many[best], k[best]
-
-
-@lru_cache(maxsize=2)
-def trained(dataset: str, network: str, seed: int, kind: str, deformation: float):
-    """An inversion, and the seconds it took."""
-    preset, changes = GENERATORS[kind], {}
-    if kind.startswith("typical"):
-        changes["batch_norm"] = PRESETS["typical"][0].batch_norm
-        changes |= {"shading": PRESETS["vivid"][1].shading} if dataset in COLOUR else {}
-    start = process_time()
-    inversion = inverted(dataset, seed, network, preset, deformation=deformation, **changes)
-    return inversion, process_time() - start
-
-
-def drawn(inversion: Inversion, choose_from: int):
-    """100 images a class, their labels, and the seconds of drawing them."""
-    start = process_time()
-    images, labels = inversion.sample(PER_CLASS, seed=1, choose_from=choose_from)
-    return images, labels, process_time() - start
-
-
-def rival(name: str, seed: int, method: str):
-    """Images, labels, and the seconds of training and of drawing."""
-    classifier, start, quiet = load_classifier(name), process_time(), {"progress": False}
-    if method == "dafl":
-        made = dafl(classifier, seed=seed, device="cpu", **quiet)
-    else:
-        made = pixel_descent(classifier, seed=seed, device="cpu", preset=method, **quiet)
-    middle = process_time()
-    images, labels = made.sample(PER_CLASS, seed=1)
-    return images, labels, middle - start, process_time() - middle
-
-
-@lru_cache(maxsize=4)
-def ascended(name: str, seed: int, noise: float, steps: int):
-    """The same of pixel ascent from black, which has no training."""
-    classifier, start = load_classifier(name), process_time()
-    config = AscentConfig(steps=steps, start=0.0, noise=noise)
-    ascent = pixel_ascent(classifier, config=config, device="cpu", seed=seed, progress=False)
-    images, labels = ascent.sample(PER_CLASS, seed=1)
-    return images, labels, 0.0, process_time() - start
-
-
-def shared(s: dict) -> tuple:
+def shared(s: Settings) -> tuple:
     """What a run has in common with others: the training or the ascent behind its images."""
-    kind, strength = choosing(s["method"])[1], s["strength"]
-    if kind in AFTERWARDS:
-        kind, strength = "ascent", AFTERWARDS[kind]
-    if kind == "bent generator":
-        kind, strength = "generator", 0.0
-    return s["dataset"], s["network"], s["seed"], kind, strength, s["steps"]
+    source = METHODS[s["method"]].source(s["strength"])
+    return s["dataset"], s["network"], s["seed"], *source, s["steps"]
 
 
-def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[dict]:
+def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every point of the plane, network by network."""
-    rows = []
-    for d, n, seed in product(sets, ("plain", "-robust"), seeds):
-        points = [("real", 0.0, 0), ("noise", 0.0, 0)]
-        brief = d in COLOUR and seed > 0  # an ascent, a rival takes minutes where there is colour
-        noises = NOISES[d][:1] if brief else NOISES[d]
-        points += [("ascent", noise, steps) for noise, steps in product(noises, STEPS[d])]
-        for bend in BENDS[d]:
-            kinds = AFTERWARDS if d in GREY else ("bent ascent",)
-            points += [(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
-            points += [(c + "bent generator", bend, 0) for c in ("", "chosen ")]
-        for bend in STRENGTHS[d]:
-            points += [("generator", bend, 0)]
-            points += [("chosen generator", bend, 0)] * (bend in CHOSEN[d])
-        for bend in SHADED[d]:
-            points += [(m, bend, 0) for m in ("shaded generator", "chosen shaded generator")]
-        typical, bends = TYPICAL[d]
-        for bend, some in product(bends, ("", "chosen ", "choosier ")):
-            points += [(some + typical, bend, 0)]
-        points += [(method, 0.0, 0) for method in RIVALS if n == "plain" and not brief]
-        rows += [{"dataset": d, "seed": seed, "network": n, "method": m, "strength": strength,
-                  "steps": steps} for m, strength, steps in points]  # fmt: skip
-    return rows
+    return [
+        {"dataset": d, "seed": seed, "network": n, **choice._asdict()}
+        for d, n, seed in product(sets, ("plain", "-robust"), seeds)
+        for choice in _choices(d, n, brief=d in COLOUR and seed > 0)
+    ]
+
+
+def _choices(d: str, network: str, *, brief: bool) -> list[Choice]:
+    """The methods of one network; `brief`, as an ascent takes minutes where there is colour."""
+    noises = NOISES[d][:1] if brief else NOISES[d]
+    kinds = ("bent ascent", "bent noisy ascent") if d in GREY else ("bent ascent",)
+    choices = [Choice("real"), Choice("noise")]
+    choices += [Choice("ascent", noise, steps) for noise, steps in product(noises, STEPS[d])]
+    for bend in BENDS[d]:
+        choices += [Choice(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
+        choices += [Choice(c + "bent generator", bend) for c in ("", "chosen ")]
+    for bend in STRENGTHS[d]:
+        choices.append(Choice("generator", bend))
+        if bend in CHOSEN[d]:
+            choices.append(Choice("chosen generator", bend))
+    for bend in SHADED[d]:
+        choices += [Choice(c + "shaded generator", bend) for c in ("", "chosen ")]
+    typical, bends = TYPICAL[d]
+    choices += [
+        Choice(c + typical, bend) for bend, c in product(bends, ("", "chosen ", "choosier "))
+    ]
+    if network == "plain" and not brief:
+        choices += [Choice(name) for name in BASELINES]
+    return choices
 
 
 STUDY = Experiment(
-    "front", "Does one generator pass pixel ascent in readability and variety at once?",
-    settings, front, (*GREY, *COLOUR), shared=shared,
-)  # fmt: skip
+    "front",
+    "Does one generator pass pixel ascent in readability and variety at once?",
+    settings,
+    front,
+    datasets=(*GREY, *COLOUR),
+    shared=shared,
+)

@@ -17,8 +17,9 @@ from . import (
     readability_diversity,
     shortcuts,
 )
+from .runner import Experiment
 
-EXPERIMENTS = {
+EXPERIMENTS: dict[str, Experiment] = {
     study.name: study
     for study in (
         *ablations.STUDIES,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm.auto import tqdm
@@ -20,6 +22,12 @@ from ..models.zoo import DEEP, shipped
 from .evaluation import load_network, wanted
 from .executors import worded, workers
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Settings = dict[str, Any]  # of one run: what its row begins with
+Row = dict[str, Any]
+
 # Columns that are neither a setting nor a measurement.
 KEYS = ("run", "weights", "seconds", "error")
 
@@ -28,42 +36,94 @@ KEYS = ("run", "weights", "seconds", "error")
 class Experiment:
     """A question, the settings that it compares, and how one of them is measured.
 
-    settings: (datasets, seeds) -> a list of flat dicts, one a run, each with `dataset` and `seed`.
-    measure: one run, settings -> {column: number}; a function of a module, so that a worker on
-        another machine can import it.
-    inversion: settings -> the arguments of `quality.wanted`; then `measure` gets the trained
-        inversion first, and several of one kind can be trained in one batch.
-    shared: settings -> what runs have in common that is costly and kept by `measure`; runs of one
-        such value go to one worker, one after the other.
+    Args:
+        name: of the table and the command.
+        question: in one sentence.
+        settings: (datasets, seeds) -> a list of flat dicts, one a run, each with `dataset` and
+            `seed`.
+        measure: one run, settings -> {column: number}; a function of a module, so that a worker on
+            another machine can import it.
+        datasets: those that are measured by default.
+        seeds: likewise.
+        inversion: settings -> the arguments of `evaluation.wanted`; then `measure` gets the
+            trained inversion first, and several of one kind can be trained in one batch.
+        shared: settings -> what runs have in common that is costly and kept by `measure`; runs of
+            one such value go to one worker, one after the other.
+
+    Example:
+        >>> from netinv_lite.studies import Experiment
+        >>> def settings(datasets, seeds):
+        ...     return [{"dataset": d, "seed": s} for d in datasets for s in seeds]
+        >>> def measure(dataset, seed):
+        ...     return {"square": float(seed**2)}
+        >>> study = Experiment("squares", "What is a seed, squared?", settings, measure)
+        >>> len(study.settings(study.datasets, study.seeds))
+        3
     """
 
     name: str
     question: str
-    settings: Callable[[Sequence[str], Sequence[int]], list[dict]]
+    settings: Callable[[Sequence[str], Sequence[int]], list[Settings]]
     measure: Callable[..., dict]
     datasets: tuple[str, ...] = ("mnist",)
     seeds: tuple[int, ...] = (0, 1, 2)
     inversion: Callable[..., dict] | None = None
-    shared: Callable[[dict], tuple] | None = None
+    shared: Callable[[Settings], tuple] | None = None
 
 
 def run(
-    experiment: Experiment, *, out: str | Path = "data/results",
-    datasets: Sequence[str] | None = None, seeds: Sequence[int] | None = None, jobs: int = 1,
-    cluster: str | None = None, together: int = 1, fresh: bool = False, progress: bool = True,
-):  # fmt: skip
-    """Measure the runs that are not yet in `<out>/<name>.csv`; returns the table (a DataFrame).
-
-    jobs: runs at a time on this machine, each on one thread. cluster: the address of a Dask
-    scheduler, "tcp://…", whose workers can import this package and see the data.
-    together: up to so many generators of one kind are trained in one batch, on the GPU if there
-        is one; without it every run is on the CPU. fresh: also what is there already.
+    experiment: Experiment,
+    *,
+    out: str | Path = "data/results",
+    datasets: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    together: int = 1,
+    fresh: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Measure the runs that are not yet in `<out>/<name>.csv`.
 
     The table is written anew, atomically, after every run (where several are done at a time, after
     those that share something), so that one stopped at any moment goes on where it was; a run that
     fails leaves its error in its row, and is tried again by the next call. Beside the table lies
     its provenance. Numbers depend neither on `jobs` nor on `cluster`, and on `together` by dropout
-    alone. Raises OSError where `out` cannot be written, ConnectionError without a scheduler.
+    alone.
+
+    Args:
+        experiment: what is measured.
+        out: the folder of the table.
+        datasets: by default those of the experiment.
+        seeds: likewise.
+        jobs: runs at a time on this machine, each on one thread.
+        cluster: the address of a Dask scheduler, "tcp://…", whose workers can import this package
+            and see the data.
+        together: up to so many generators of one kind are trained in one batch, on the GPU if
+            there is one; without it every run is on the CPU.
+        fresh: measure also what is there already.
+        progress: whether a bar is shown.
+
+    Returns:
+        The table, a row for each run of these datasets and seeds.
+
+    Raises:
+        OSError: `out` cannot be written.
+        ValueError: the table there is of something else.
+        ConnectionError: no scheduler answers.
+
+    Example:
+        >>> import tempfile
+        >>> from netinv_lite.studies import Experiment, run
+        >>> study = Experiment(
+        ...     "squares",
+        ...     "What is a seed, squared?",
+        ...     lambda datasets, seeds: [{"dataset": "digits", "seed": s} for s in seeds],
+        ...     lambda dataset, seed: {"square": float(seed**2)},
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run(study, out=folder, progress=False)["square"].tolist()
+        [0.0, 1.0, 4.0]
     """
     start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
     datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
@@ -71,11 +131,15 @@ def run(
     rows = _known(path)
     todo = {k: s for k, s in items.items() if fresh or not _done(rows.get(k), s)}
     _write(path, rows, items)
-    with (
-        tqdm(total=len(items), initial=len(items) - len(todo), desc=experiment.name, unit="run",
-             disable=not progress, mininterval=0.5) as bar,
-        workers(jobs, cluster, _lost) as work,
-    ):  # fmt: skip
+    bar = tqdm(
+        total=len(items),
+        initial=len(items) - len(todo),
+        desc=experiment.name,
+        unit="run",
+        disable=not progress,
+        mininterval=0.5,
+    )
+    with bar, workers(jobs, cluster, _lost) as work:
         packs = _packs(experiment, todo, together, singly=jobs == 1 and not cluster)
         for done in work(partial(attempt, experiment), packs):
             rows.update({row["run"]: row for row in done})
@@ -88,49 +152,57 @@ def run(
     return _frame([rows[k] for k in items])
 
 
-def attempt(experiment: Experiment, pack: list[dict]) -> list[dict]:
+def attempt(experiment: Experiment, pack: list[Settings]) -> list[Row]:
     """Runs as rows: their settings, what was measured, seconds, and the error if one failed."""
-    start, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(1)  # numbers differ in the last digits between one thread and two
+    start = time.perf_counter()
     try:
-        first = _trained(experiment, pack)
+        with _one_thread():
+            measures = _measures(experiment, pack)
     except Exception as failure:  # one run that fails must not end the others
         return _lost(pack, worded(failure), (time.perf_counter() - start) / len(pack))
-    finally:
-        torch.set_num_threads(threads)
     share = (time.perf_counter() - start) / len(pack)
-    return [_measured(experiment, s, given, share) for s, given in zip(pack, first, strict=True)]
+    return [_measured(one, s, share) for one, s in zip(measures, pack, strict=True)]
 
 
-def _trained(experiment: Experiment, pack: list[dict]) -> list[tuple]:
-    """What `measure` gets before its settings: nothing, or the inversion."""
-    if experiment.inversion is None:
-        return [()] * len(pack)
-    runs = [wanted(**experiment.inversion(**settings)) for settings in pack]
-    if len(pack) == 1:
-        return [(invert(load_network(name), **run),) for name, run in runs]
-    alike = [{**run, "device": "auto"} for _, run in runs]
-    return [(one,) for one in invert_together(load_network(runs[0][0]), alike)]
-
-
-def _measured(experiment: Experiment, settings: dict, given: tuple, seconds: float) -> dict:
-    start, threads = time.perf_counter(), torch.get_num_threads()
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Numbers differ in the last digits between one thread and two."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        numbers = experiment.measure(*given, **settings)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measures(experiment: Experiment, pack: list[Settings]) -> list[Callable[..., dict]]:
+    """What measures each run, from its settings; it holds the inversion if there is one."""
+    measure = experiment.measure
+    if experiment.inversion is None:
+        return [measure for _ in pack]
+    runs = [wanted(**experiment.inversion(**settings)) for settings in pack]
+    if len(pack) == 1:
+        return [partial(measure, invert(load_network(name), **run)) for name, run in runs]
+    alike = [{**run, "device": "auto"} for _, run in runs]
+    return [partial(measure, one) for one in invert_together(load_network(runs[0][0]), alike)]
+
+
+def _measured(measure: Callable[..., dict], settings: Settings, seconds: float) -> Row:
+    start = time.perf_counter()
+    try:
+        with _one_thread():
+            numbers = measure(**settings)
         measured, error = {name: _rounded(value) for name, value in numbers.items()}, ""
     except Exception as failure:
         measured, error = {}, worded(failure)
-    finally:
-        torch.set_num_threads(threads)
     return _row(settings, measured, seconds + time.perf_counter() - start, error)
 
 
 def _packs(
-    experiment: Experiment, todo: dict[str, dict], together: int, singly: bool = False
-) -> list[list[dict]]:
+    experiment: Experiment, todo: dict[Any, Settings], together: int, singly: bool = False
+) -> list[list[Settings]]:
     """Runs for one worker: that share something, or are of one network and kind of generator."""
-    kinds: dict[tuple, list[dict]] = {}
+    kinds: dict[tuple, list[Settings]] = {}
     if experiment.shared is not None:
         for settings in todo.values():
             kinds.setdefault(experiment.shared(settings), []).append(settings)
@@ -142,51 +214,72 @@ def _packs(
         name, run = wanted(**experiment.inversion(**settings))
         alone = len(kinds) if run["loss"].batch_norm else None  # its statistics are one run's
         kinds.setdefault((name, run["conditioning"], run["config"], alone), []).append(settings)
-    return [kind[i : i + together] for kind in kinds.values()
-            for i in range(0, len(kind), together)]  # fmt: skip
+    return [
+        kind[i : i + together] for kind in kinds.values() for i in range(0, len(kind), together)
+    ]
 
 
-def _lost(pack: list[dict], reason: str, seconds: float = 0.0) -> list[dict]:
+def _lost(pack: list[Settings], reason: str, seconds: float = 0.0) -> list[Row]:
     return [_row(settings, {}, seconds, reason) for settings in pack]
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     """Six digits of a number: as many as the table holds, so that memory and file agree."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _row(settings: dict, measured: dict, seconds: float, error: str) -> dict:
-    return {"run": key(settings), **settings, **measured, "weights": _weights(settings),
-            "seconds": round(seconds, 2), "error": error}  # fmt: skip
+def _row(settings: Settings, measured: dict[str, Any], seconds: float, error: str) -> Row:
+    return {
+        "run": key(settings),
+        **settings,
+        **measured,
+        "weights": _weights(settings),
+        "seconds": round(seconds, 2),
+        "error": error,
+    }
 
 
-def key(settings: dict) -> str:
+def key(settings: Settings) -> str:
     """What names a run: a hash of its settings."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _weights(settings: dict) -> str:
+def _weights(settings: Settings) -> str:
     """A hash of the shipped networks that a run uses: other networks, another result.
 
     They are those of its data set, and a generator where the run names its `code`.
     """
     dataset, deep = str(settings.get("dataset")), settings.get("network") == DEEP
-    used = sorted(r["sha256"] for n, r in shipped().items() if n.split("-")[0] == dataset
-                  and (deep or not n.endswith(DEEP)))  # fmt: skip
+    own = {n: r for n, r in shipped().items() if n.split("-")[0] == dataset}
+    used = sorted(r["sha256"] for n, r in own.items() if deep or not n.endswith(DEEP))
     generator = shipped("generators").get(f"{dataset}-{settings.get('code')}")
     used += [generator["sha256"]] if generator else []
     return hashlib.sha256("".join(used).encode()).hexdigest()[:8]
 
 
-def _done(row: dict | None, settings: dict) -> bool:
+def _done(row: Row | None, settings: Settings) -> bool:
     return row is not None and not row["error"] and row["weights"] == _weights(settings)
 
 
-def load_results(name: str, folder: str | Path | None = None):
-    """The finished runs of an experiment as a DataFrame, from those that ship or from `folder`.
+def load_results(name: str, folder: str | Path | None = None) -> pd.DataFrame:
+    """The finished runs of an experiment, from those that ship or from `folder`.
 
-    Raises FileNotFoundError where there are none.
+    Args:
+        name: of the experiment.
+        folder: where its table lies; by default those that ship.
+
+    Returns:
+        A row for each run: its settings, what was measured, and the seconds it took.
+
+    Raises:
+        FileNotFoundError: there are none; the message says what makes them.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> table = nil.studies.load_results("losses")
+        >>> sorted(table["dataset"].unique())
+        ['digits', 'fashion_mnist', 'mnist']
     """
     path = _stored(f"{name}.csv", folder)
     frame = _frame([row for row in _known(path).values() if not row["error"]])
@@ -196,7 +289,17 @@ def load_results(name: str, folder: str | Path | None = None):
 def provenance(name: str, folder: str | Path | None = None) -> str:
     """How a table came about, in a line: its command, runs, device and version of torch.
 
-    Raises FileNotFoundError where there is none.
+    Args:
+        name: of the experiment.
+        folder: where its table lies; by default those that ship.
+
+    Raises:
+        FileNotFoundError: there is none.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.studies.provenance("losses").split(" | ")[0]
+        'python -m netinv_lite experiment losses'
     """
     made = json.loads(_stored(f"{name}.json", folder).read_text(encoding="utf-8"))
     return f"{made['command']} | {made['runs']} runs, {made['device']} | torch {made['torch']}"
@@ -205,13 +308,22 @@ def provenance(name: str, folder: str | Path | None = None) -> str:
 def _stored(file: str, folder: str | Path | None) -> Path:
     path = Path(folder or SHIPPED / "results") / file
     if not path.is_file():
-        raise FileNotFoundError(f"There are no results at {path}; this makes them: "
-                                f"python -m netinv_lite experiment {path.stem}")  # fmt: skip
+        raise FileNotFoundError(
+            f"There are no results at {path}; this makes them: "
+            f"python -m netinv_lite experiment {path.stem}"
+        )
     return path
 
 
-def summary(frame):
-    """Mean, sd and number of seeds of every measurement, a row for each setting."""
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation and number of seeds of every measurement.
+
+    Args:
+        frame: what `run` returned.
+
+    Returns:
+        A row for each setting, the columns (measurement, "mean") and (measurement, "std").
+    """
     measured = [c for c in frame.columns if frame[c].dtype.kind == "f" and c not in KEYS]
     settings = [c for c in frame.columns if c not in (*measured, *KEYS, "seed")]
     settings = [c for c in settings if frame[c].nunique() > 1] or settings[:1]
@@ -221,7 +333,7 @@ def summary(frame):
     return table
 
 
-def _known(path: Path) -> dict[str, dict]:
+def _known(path: Path) -> dict[str, Row]:
     """The rows of the table at `path` by their key; {} where there is none."""
     if not path.is_file() or path.stat().st_size < 2:  # two: the line end of an empty table
         return {}
@@ -230,19 +342,21 @@ def _known(path: Path) -> dict[str, dict]:
     text = dict.fromkeys(("run", "weights", "error"), str)  # a hash may look like a number
     frame = pd.read_csv(path, dtype=text).fillna({"error": ""})
     if not {*KEYS} <= {*frame.columns}:
-        raise ValueError(f"{path} is not a table of runs: it lacks one of {', '.join(KEYS)}. "
-                         "Move it away.")  # fmt: skip
+        raise ValueError(
+            f"{path} is not a table of runs: it lacks one of {', '.join(KEYS)}. Move it away."
+        )
     return {row["run"]: row for row in frame.to_dict("records")}
 
 
-def _frame(rows):
+def _frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a table, the columns that are no measurement last."""
     import pandas as pd
 
     frame = pd.DataFrame(list(rows))
     return frame[[c for c in frame if c not in KEYS[1:]] + [c for c in KEYS[1:] if c in frame]]
 
 
-def _write(path: Path, rows: dict[str, dict], order) -> None:
+def _write(path: Path, rows: dict[str, Row], order: Iterable[str]) -> None:
     """All rows, those of this call first and in its order."""
     ordered = [rows[k] for k in dict.fromkeys([*order, *rows]) if k in rows]
     frame = _frame(ordered)
@@ -250,13 +364,12 @@ def _write(path: Path, rows: dict[str, dict], order) -> None:
 
 
 def _describe(
-    experiment: Experiment, path: Path, rows: dict[str, dict], seconds: float, together: int
+    experiment: Experiment, path: Path, rows: dict[str, Row], seconds: float, together: int
 ) -> None:
     """The provenance of the table, beside it."""
     done = [row for row in rows.values() if not row["error"]]
     gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if gpu else "cpu"
-    write_json(path.with_suffix(".json"), {
+    about = {
         "experiment": experiment.name,
         "question": experiment.question,
         "command": f"python -m netinv_lite experiment {experiment.name}",
@@ -266,9 +379,10 @@ def _describe(
         "seeds": sorted({row["seed"] for row in done}),
         "seconds_of_all_runs": round(sum(row["seconds"] for row in done), 1),
         "seconds_of_last_call": round(seconds, 1),
-        "device": device,
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **versions(),
         "threads": 1,
         "together": together,
-    })  # fmt: skip
+    }
+    write_json(path.with_suffix(".json"), about)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +26,39 @@ STEPS = {"least": 3000, "most": 30000, "private": 300}
 # ---- the images: two halves of a set, of which a network sees one -----------------------------
 
 
-@lru_cache(maxsize=4)
-def halves(dataset: str, seed: int, size: int) -> tuple[Tensor, Tensor, Tensor, ImageData]:
-    """Two sets of `size` training images each, no image in both, and their labels; and all data.
+class Halves(NamedTuple):
+    """Two sets of training images, no image in both, at half the resolution.
 
-    -> (N,C,H,W), (N,C,H,W), (N,) class-major, as many of each class; at half the resolution.
-    Raises ValueError where the data set does not hold so many.
+    Args:
+        first: (N,C,H,W).
+        second: (N,C,H,W).
+        labels: of either, (N,), class by class, as many of each class.
+        data: the whole set, at its own resolution.
+    """
+
+    first: Tensor
+    second: Tensor
+    labels: Tensor
+    data: ImageData
+
+
+@lru_cache(maxsize=4)
+def halves(dataset: str, seed: int, size: int) -> Halves:
+    """Two sets of training images that share none.
+
+    Args:
+        dataset: a name that `load_data` knows.
+        seed: of the choice.
+        size: images of either, a multiple of the number of classes.
+
+    Raises:
+        ValueError: the data set does not hold so many, or another size.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> first, second, labels, data = nil.studies.small_networks.halves("digits", 0, 20)
+        >>> first.shape, labels[:4].tolist()
+        (torch.Size([20, 1, 14, 14]), [0, 0, 1, 1])
     """
     data = load_data(dataset)
     per_class, rest = divmod(size, len(data.classes))
@@ -38,24 +68,36 @@ def halves(dataset: str, seed: int, size: int) -> tuple[Tensor, Tensor, Tensor, 
     for c in range(len(data.classes)):
         of_class = (data.y_train == c).nonzero().flatten()
         if len(of_class) < 2 * per_class:
-            raise ValueError(f"{dataset} has {len(of_class)} training images of class {c}; two "
-                             f"halves of {size} need {2 * per_class}.")  # fmt: skip
+            raise ValueError(
+                f"{dataset} has {len(of_class)} training images of class {c}; two "
+                f"halves of {size} need {2 * per_class}."
+            )
         rows.append(of_class[torch.randperm(len(of_class), generator=random)[: 2 * per_class]])
     rows = torch.stack(rows)  # (K, 2 per_class)
     first, second = rows[:, :per_class].flatten(), rows[:, per_class:].flatten()
-    return halved(data.x_train[first]), halved(data.x_train[second]), data.y_train[first], data
+    x = halved(data.x_train[first]), halved(data.x_train[second])
+    return Halves(*x, data.y_train[first], data)
 
 
 def halved(x: Tensor) -> Tensor:
-    """Every image at half its resolution, by the mean of four pixels: for speed."""
+    """Images (N,C,H,W) at half their resolution, by the mean of four pixels: for speed."""
     return F.avg_pool2d(x, 2)
 
 
 # ---- the networks: small, without batch norm or dropout, so that they can be stationary ---------
 
 
-def network(architecture: str, shape, K: int) -> nn.Sequential | ViT:
-    """ "mlp" (softplus), "relu" (the same, but for that), "cnn" (softplus) or "vit", untrained."""
+def network(architecture: str, shape: Sequence[int], K: int) -> nn.Sequential | ViT:
+    """An untrained network for images (C,H,W) from −1 to 1 and K classes.
+
+    Args:
+        architecture: "mlp" (softplus), "relu" (the same, but for that), "cnn" (softplus) or "vit".
+        shape: (C, H, W).
+        K: number of classes.
+
+    Raises:
+        ValueError: an unknown architecture.
+    """
     C, H, W = shape
     check_name(architecture, ("mlp", "relu", "cnn", "vit"), "architecture")
     if architecture == "vit":
@@ -74,28 +116,76 @@ def network(architecture: str, shape, K: int) -> nn.Sequential | ViT:
     return model
 
 
+@dataclass(frozen=True)
+class Defence:
+    """What keeps a network from remembering.
+
+    Args:
+        early: stop as soon as every image is predicted rightly.
+        noise: of DP-SGD, in units of the length that gradients are clipped to; None for none.
+    """
+
+    early: bool = False
+    noise: float | None = None
+
+    @classmethod
+    def named(cls, name: str) -> Defence:
+        """By the value of a column: "none", "early stopping", or "dp-sgd" and the noise.
+
+        Raises:
+            ValueError: an unknown defence.
+        """
+        kind, _, noise = name.partition(" ")
+        if kind == "dp-sgd":
+            return cls(noise=float(noise))
+        check_name(name, ("none", "early stopping"), "defence")
+        return cls(early=name == "early stopping")
+
+
 @lru_cache(maxsize=2)
 def trained(
-    dataset: str, seed: int, swapped: bool, *, architecture: str, size: int, decay: float,
+    dataset: str,
+    seed: int,
+    swapped: bool,
+    *,
+    architecture: str,
+    size: int,
+    decay: float,
     defence: str,
-) -> tuple[nn.Module, dict[str, float]]:  # fmt: skip
+) -> tuple[nn.Module, dict[str, float]]:
     """A network that learned the first half, or `swapped` the second, and what is said of it.
 
-    defence: "none"; "early stopping", as soon as every image is read as what it is; "dp-sgd σ", by
-    Opacus, per-image gradients clipped to length 1 and σ times that as noise ("dp-sgd 0": clipped).
     Without a defence it is trained for 30 times the steps in which decay alone shrinks a weight
-    e-fold, within 3,000 and 30,000. `unexplained` is ‖wθ + ∇CE‖²/‖wθ‖²: 0 where it has converged.
+    e-fold, within 3,000 and 30,000.
+
+    Args:
+        dataset: the set of the images.
+        seed: of the halves and the network.
+        swapped: whether it learns the second half.
+        architecture: as in `network`.
+        size: images of a half.
+        decay: the weight decay.
+        defence: "none"; "early stopping", as soon as every image is predicted rightly; "dp-sgd σ",
+            by Opacus, per-image gradients clipped to length 1 and σ times that as noise
+            ("dp-sgd 0": clipped).
+
+    Returns:
+        The network in eval mode; epsilon, of the privacy that was promised; unexplained,
+        ‖wθ + ∇CE‖²/‖wθ‖², 0 where it has converged; train_accuracy and test_accuracy.
+
+    Raises:
+        ValueError: an unknown architecture or defence, or a size that does not fit.
+        ImportError: private training without Opacus.
     """
     first, second, y, data = halves(dataset, seed, size)
-    x = second if swapped else first
+    x, way = second if swapped else first, Defence.named(defence)
     with learning(seed, "cpu"):
         model = network(architecture, x.shape[1:], len(data.classes))
         epsilon = float("inf")
-        if defence.startswith("dp-sgd"):
-            epsilon = learn_privately(model, x, y, decay, float(defence.split()[1]))
+        if way.noise is None:
+            learn(model, x, y, decay, early=way.early)
         else:
-            check_name(defence, ("none", "early stopping"), "defence")
-            learn(model, x, y, decay, early=defence != "none")
+            epsilon = learn_privately(model, x, y, decay, way.noise)
     return model.eval(), {
         "epsilon": epsilon,
         "unexplained": unexplained(model, x, y, decay),
@@ -105,7 +195,15 @@ def trained(
 
 
 def learn(model: nn.Module, x: Tensor, y: Tensor, decay: float, *, early: bool = False) -> None:
-    """SGD with momentum and weight decay, on all images at once or on batches of `BATCH`."""
+    """SGD with momentum and weight decay, on all images at once or on batches of `BATCH`.
+
+    Args:
+        model: it is changed in place.
+        x: images (N,C,H,W).
+        y: labels (N,).
+        decay: the weight decay.
+        early: stop as soon as every image is predicted rightly.
+    """
     sgd = torch.optim.SGD(model.parameters(), RATE, momentum=MOMENTUM, weight_decay=decay)
     pace = RATE / (1 - MOMENTUM)  # by how much of a lasting gradient a weight moves in a step
     steps = min(max(30 / (pace * max(decay, 1e-9)), STEPS["least"]), STEPS["most"])
@@ -120,9 +218,22 @@ def learn(model: nn.Module, x: Tensor, y: Tensor, decay: float, *, early: bool =
 
 
 def learn_privately(model: nn.Module, x: Tensor, y: Tensor, decay: float, noise: float) -> float:
-    """DP-SGD in steps of all images at once; the ε it promises at δ = 1/(10 N).
+    """DP-SGD in steps of all images at once.
 
-    Raises ImportError without Opacus. Source: Abadi et al. 2016, Yousefpour et al. 2021.
+    Args:
+        model: it is changed in place.
+        x: images (N,C,H,W).
+        y: labels (N,).
+        decay: the weight decay.
+        noise: its deviation, in units of the length that gradients are clipped to.
+
+    Returns:
+        The ε it promises at δ = 1/(10 N).
+
+    Raises:
+        ImportError: there is no Opacus.
+
+    Source: Abadi et al. 2016, Yousefpour et al. 2021.
     """
     try:
         from opacus import PrivacyEngine
@@ -134,10 +245,14 @@ def learn_privately(model: nn.Module, x: Tensor, y: Tensor, decay: float, noise:
         warnings.simplefilter("ignore")  # of its random numbers, which are no secret here
         engine = PrivacyEngine(accountant="rdp")  # the others fill the memory at little noise
         private, sgd, _ = engine.make_private(
-            module=model.train(), optimizer=sgd, noise_multiplier=noise, max_grad_norm=1.0,
-            data_loader=torch.utils.data.DataLoader(everything, len(x)), poisson_sampling=False,
+            module=model.train(),
+            optimizer=sgd,
+            data_loader=torch.utils.data.DataLoader(everything, len(x)),
+            noise_multiplier=noise,
+            max_grad_norm=1.0,
+            poisson_sampling=False,
             noise_generator=torch.Generator().manual_seed(int(torch.randint(2**31, ()))),
-        )  # fmt: skip
+        )
         for _ in range(STEPS["private"]):
             sgd.zero_grad()
             F.cross_entropy(private(x), y).backward()
@@ -148,7 +263,7 @@ def learn_privately(model: nn.Module, x: Tensor, y: Tensor, decay: float, noise:
 
 @with_gradients
 def unexplained(model: nn.Module, x: Tensor, y: Tensor, decay: float) -> float:
-    """‖wθ + ∇_θ CE‖² / ‖wθ‖², what the training images themselves leave over; NaN without decay."""
+    """‖wθ + ∇_θ CE‖² / ‖wθ‖², what training images x (N,C,H,W) leave over; NaN without decay."""
     if not decay:
         return float("nan")
     values = list(model.parameters())

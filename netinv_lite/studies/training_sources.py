@@ -34,11 +34,27 @@ def costly(kind: str) -> bool:
 def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[Source, float]:
     """A source of images, and the seconds of the processor that it took to make.
 
-    kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions of
-    the shipped classifier `dataset`, or of `OF_OTHERS` of `dataset` + `network`; "batch norm", its
-    DeepInversion images; "real", its training images, which a dataless attack lacks; a data set,
-    for that one's, in the size and channels asked; or several of these, "typical + strokes", in
-    equal parts.
+    Args:
+        kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions
+            of the shipped classifier `dataset`, or of `OF_OTHERS` of `dataset` + `network`; "batch
+            norm", its DeepInversion images; "real", its training images, which a dataless attack
+            lacks; a data set, for that one's, in the size and channels of the classifier; or
+            several of these, "typical + strokes", in equal parts.
+        dataset: the set of the classifier.
+        seed: of what is inverted.
+        network: the end of the classifier's name.
+
+    Returns:
+        A function n -> images (n,C,H,W), and seconds.
+
+    Raises:
+        ValueError: an unknown source.
+
+    Example:
+        >>> from netinv_lite.studies.training_sources import surrogate
+        >>> source, seconds = surrogate("strokes + noise", "digits", 0)
+        >>> source(6).shape, seconds
+        (torch.Size([6, 1, 28, 28]), 0.0)
     """
     if " + " in kind:
         parts = [surrogate(part, dataset, seed, network) for part in kind.split(" + ")]
@@ -77,7 +93,7 @@ def deep_inverted(dataset: str, seed: int, network: str = "") -> tuple[Tensor, f
 
 @lru_cache(maxsize=2)
 def pictures(dataset: str) -> tuple[Tensor, Tensor]:
-    """Real training images, the first `IMAGES` of the set, and their labels."""
+    """Real training images (N,C,H,W), the first `IMAGES` of the set, and their labels (N,)."""
     data = load_data(dataset)
     rows = torch.arange(min(IMAGES, len(data.x_train)))
     return data.x_train[rows], data.y_train[rows]  # copies, so that the rest can be forgotten
