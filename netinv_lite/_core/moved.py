@@ -14,9 +14,10 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
-MOVED = {
+MOVED = {  # the old module -> the new one; "" is the package itself
     "architectures": "models.architectures",
     "arguments": "cli.parser",
+    "benchmark": "studies.benchmark",
     "blocks": "direct.partition",
     "charts": "plot.charts",
     "classifiers": "models",
@@ -37,14 +38,16 @@ MOVED = {
     "learned": "studies.confusions",
     "learners": "studies.small_networks",
     "look": "plot.theme",
+    "measure": "studies.benchmark",
     "memory": "studies.memorisation",
     "outliers": "applications.ood_scores",
     "own": "models.external",
     "parsing": "cli.types",
-    "probe": "_core",
+    "probe": "",
     "quality": "studies.evaluation",
     "recovery": "studies.gan_inversion",
     "reversal": "studies.direct_architectures",
+    "rivals": "studies.benchmark",
     "scale": "direct.cost",
     "search": "direct.refinement",
     "shipped_gan": "models.gan_recipes",
@@ -71,7 +74,7 @@ def found(package: str, old: str) -> Any:
         return getattr(import_module(f"{package}.{module}"), name)
     if old not in MOVED:
         return None
-    new = f"{package}.{MOVED[old]}"
+    new = f"{package}.{MOVED[old]}".rstrip(".")
     _warn(f"{package}.{old}", new, 4)
     return import_module(new)
 
