@@ -5,35 +5,30 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from . import metrics
+from . import metrics, saving
 from ._core import loop
-from ._core.boundary import Target, probe_logits, row_by_row
+from ._core.boundary import Target, row_by_row
 from ._core.checkpoint import Checkpoint
-from ._core.device import on_device, pick_device, unwrapped
 from ._core.freezing import frozen
 from ._core.hooks import Tap
 from ._core.loop import OnStep
 from ._core.random_state import learning, with_gradients
-from ._core.serialization import fingerprint, read_tensors, split, write_tensors
 from ._core.validation import check_name
-from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve, scheme
+from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve
 from .generator import ConditionedGenerator
-from .losses import KINDS, Batch, Loss, surest
+from .losses import Batch, Loss, surest
 from .presets import PRESETS, InversionConfig
 
 if TYPE_CHECKING:
     from .plot.theme import Figure
 
 __all__ = ["Inversion", "invert"]
-# Fields of a config that the generator is built from.
-BUILD = ("latent_dim", "width", "dropout", "start", "modulation", "deformation", "shading")
 
 
 class Inversion:
@@ -257,34 +252,11 @@ class Inversion:
         Raises:
             OSError: it cannot be written.
         """
-        state = self.generator.state_dict()
-        tensors = {f"generator.{name}": t for name, t in state.items()}
-        if isinstance(self.conditioning, SoftTargets):
-            tensors["targets"] = self.conditioning.targets
-        about = {**self._settings(), "history": self.history}
-        return write_tensors(path, tensors, inversion=about)
+        return saving.write(self, path)
 
     def identity(self) -> dict[str, Any]:
         """All that decides the result of a training; a checkpoint of another one is refused."""
-        targets = getattr(self.conditioning, "targets", None)
-        return {
-            **self._settings(),
-            "targets": None if targets is None else targets.tolist(),
-            "classifier": fingerprint(self.classifier.state_dict()),
-        }
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "image_shape": list(self.generator.image_shape),
-            "input_range": list(self.generator.input_range),
-            "num_classes": self.num_classes,
-            "conditioning": self.conditioning.name,
-            "scale": getattr(self.conditioning, "scale", None),
-            "config": asdict(self.config),
-            "loss": asdict(self.loss),
-            "kinds": [type(self.generator).__name__, type(self.loss).__name__],
-            "seed": self.seed,
-        }
+        return saving.identity(self)
 
     @classmethod
     def load(
@@ -305,28 +277,9 @@ class Inversion:
             ValueError: the file is damaged or holds no inversion, or the classifier has another
                 number of classes.
         """
-        tensors, about = read_tensors(path)
-        if "inversion" not in about:
-            raise ValueError(f"{path} holds tensors, but no saved inversion.")
-        meta = about["inversion"]
-        shape, span = meta["image_shape"], meta["input_range"]
-        K = probe_logits(unwrapped(classifier), shape, span).shape[1]
-        if K != meta["num_classes"]:
-            raise ValueError(
-                f"{path} inverts a network of {meta['num_classes']} classes, this one has {K}."
-            )
-        loss, config = _saved_loss(meta, path), InversionConfig(**meta["config"])
-        if "targets" in tensors:
-            conditioning: Label = SoftTargets(K, tensors["targets"])
-        else:
-            conditioning = scheme(meta["conditioning"], K, meta.get("scale") or config.scale)
-        with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten
-            generator = _generator(shape, conditioning, span, config)
-        generator.load_state_dict(split(tensors, "generator"))
-        generator = generator.to(pick_device(device)).eval()
-        classifier, seed = on_device(classifier, device), meta["seed"]
-        inversion = cls(classifier, generator, conditioning, loss=loss, config=config, seed=seed)
-        inversion.history = meta["history"]
+        parts, history = saving.read(path, classifier, device)
+        inversion = cls(**parts)
+        inversion.history = history
         return inversion
 
 
@@ -581,28 +534,9 @@ def untrained(
         raise ValueError(
             "The margin needs one class an image; use InversionLoss(margin=0) with soft targets."
         )
-    generator = _generator(target.image_shape, conditioning, target.input_range, config)
+    generator = config.generator(target.image_shape, conditioning, target.input_range)
     generator = generator.to(target.device)
     return Inversion(target.model, generator, conditioning, loss=loss, config=config, seed=seed)
-
-
-def _generator(
-    shape: Sequence[int], conditioning: Label, span: Sequence[float], config: InversionConfig
-) -> ConditionedGenerator:
-    built = {name: getattr(config, name) for name in BUILD}
-    return ConditionedGenerator(shape, conditioning, input_range=span, **built)
-
-
-def _saved_loss(meta: dict[str, Any], path: str | Path) -> Loss:
-    """The loss of a saved inversion, whose generator must be one that can be built again."""
-    generator, kind = meta.get("kinds", ["ConditionedGenerator", "InversionLoss"])
-    if generator != "ConditionedGenerator":
-        raise ValueError(
-            f"{path} holds a {generator}, which this cannot build: sample from it in the session "
-            "that trained it."
-        )
-    check_name(kind, KINDS, "kind of loss")
-    return KINDS[kind](**meta["loss"])
 
 
 def _hardened(v: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ._core.validation import check_finite, check_whole
-from .generator import FIELD
+from .conditioning import Label
+from .generator import FIELD, ConditionedGenerator
 from .losses import InversionLoss
 
 __all__ = ["PRESETS", "InversionConfig", "Preset"]
@@ -70,6 +72,32 @@ class InversionConfig:
             raise ValueError(f"shading={self.shading} must lie in [0, 1].")
         if self.start is not None and not 0 <= self.start <= 1:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")
+
+    def generator(
+        self, image_shape: Sequence[int], conditioning: Label, input_range: Sequence[float]
+    ) -> ConditionedGenerator:
+        """A new generator, with first weights from torch's own random numbers.
+
+        Args:
+            image_shape: (C, H, W).
+            conditioning: how the class enters.
+            input_range: (low, high) of the images.
+
+        Returns:
+            The generator, on the CPU.
+        """
+        return ConditionedGenerator(
+            image_shape,
+            conditioning,
+            input_range=input_range,
+            latent_dim=self.latent_dim,
+            width=self.width,
+            dropout=self.dropout,
+            start=self.start,
+            modulation=self.modulation,
+            deformation=self.deformation,
+            shading=self.shading,
+        )
 
 
 class Preset(NamedTuple):

@@ -14,6 +14,7 @@ ROWS = (
     ("data", "conditioning", "exercises"),
     ("generator", "losses", "metrics"),
     ("presets", "models", "plot"),
+    ("saving",),
     ("inversion",),
     ("ensemble", "baselines", "direct"),
     ("applications",),
