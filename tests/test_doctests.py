@@ -19,12 +19,6 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PACKAGE = Path(nil.__file__).parent
 # Public names of the wings that have no example yet: a name may only be taken from this list.
 LACKING = {
-    "nil.baselines.Ascent",
-    "nil.baselines.AscentConfig",
-    "nil.baselines.Dafl",
-    "nil.baselines.DaflLoss",
-    "nil.baselines.Descent",
-    "nil.baselines.DescentConfig",
     "nil.direct.Block",
     "nil.direct.DirectConfig",
     "nil.direct.LayerwiseInverse",
@@ -34,15 +28,6 @@ LACKING = {
     "nil.direct.inverse_of",
     "nil.direct.invert_layers",
     "nil.direct.split",
-    "nil.distillation.DistillConfig",
-    "nil.ood.ExclusionConfig",
-    "nil.ood.forgetful",
-    "nil.privacy.Matching",
-    "nil.privacy.PrivacyTest",
-    "nil.reconstruction.Reconstruction",
-    "nil.reconstruction.StationaryConfig",
-    "nil.shortcuts.concentrated",
-    "nil.studies.summary",
 }
 
 

@@ -18,6 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 import netinv_lite as nil
 from grid import GRID, PLAN
 from netinv_lite.studies import readability_diversity as front
+from netinv_lite.studies import readability_methods as methods
 from netinv_lite.studies import runner as experiments
 from netinv_lite.studies.registry import EXPERIMENTS
 
@@ -326,8 +327,8 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     sure = [point(some + "typical generator", 0.1, 0) for some in ("", "chosen ", "choosier ")]
     assert sure[0]["vendi_pixels"] != made["vendi_pixels"]
     assert sure[0]["confidence"] < sure[1]["confidence"] < sure[2]["confidence"]
-    at = front.Point("digits", "-robust", seed=0, strength=0.1, steps=0)
-    inversion = front.trained(front.GENERATORS["typical generator"], 0.1, at)[0]
+    at = methods.Point("digits", "-robust", seed=0, strength=0.1, steps=0)
+    inversion = methods.trained(methods.GENERATORS["typical generator"], 0.1, at)[0]
     assert (inversion.loss.batch_norm, inversion.config.shading) == (1.0, 0.0)
     ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
     assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
@@ -337,10 +338,10 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
 def test_images_in_colour_are_bent_and_shaded_and_rivals_are_run_once():
     classifier, k = nil.load_classifier("svhn"), torch.arange(10)
     bright = torch.ones(10, 3, 32, 32)
-    shaded, same = front.deform(classifier, bright, k, 0.2, 0, 1)
+    shaded, same = methods.deform(classifier, bright, k, 0.2, 0, 1)
     assert torch.equal(same, k) and shaded.min() < 0.5 and (shaded <= bright + 1e-6).all()
     grey = torch.ones(10, 1, 28, 28)
-    assert torch.allclose(front.deform(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
+    assert torch.allclose(methods.deform(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
     rows = front.settings(("mnist", "svhn"), (0, 1, 2))
     settings = {"dataset": "svhn", "network": "", "seed": 0, "strength": 0.2, "steps": 0}
     ways = [{**settings, "method": m} for m in ("typical generator", "choosier typical generator")]

@@ -38,6 +38,11 @@ class DistillConfig:
 
     Raises:
         ValueError: a number out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.distillation.DistillConfig(steps=100).temperature
+        4.0
     """
 
     steps: int = 1500

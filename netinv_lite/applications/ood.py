@@ -60,6 +60,12 @@ class ExclusionConfig:
 
     Raises:
         ValueError: an unknown kind of garbage, or a number out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> config = nil.ood.ExclusionConfig(garbage="noise", epochs=3)
+        >>> config.excluded, config.inversion.steps
+        (2000, 100)
     """
 
     garbage: str = "inverted"

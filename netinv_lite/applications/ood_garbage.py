@@ -117,6 +117,13 @@ def forgetful(network: nn.Module) -> nn.Module:
 
     Returns:
         A copy of the same build, on the same device.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> known = nil.load_classifier("digits")
+        >>> new = nil.ood.forgetful(known)
+        >>> bool((new.head.weight == known.head.weight).any())
+        False
     """
     copied = copy.deepcopy(network)
     for module in copied.modules():

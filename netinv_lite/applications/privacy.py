@@ -71,6 +71,13 @@ class Matching:
         columns: (P,) int64, the image of the second set that belongs to each of them.
         ssim: of the pairs, (P,).
         psnr: of the pairs in dB, (P,).
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> x = nil.load_data("digits").x_test[:4]
+        >>> pairs = nil.privacy.matched(x + 0.01, x, input_range=(-1, 1))
+        >>> pairs
+        Matching(4 pairs: SSIM 1.00 to 1.00, 1.00 on average; the best pair 46.0 dB)
     """
 
     rows: Tensor
@@ -148,6 +155,14 @@ class PrivacyTest:
         auc: in [0, 1]; one half is chance.
         low: the lower end of the interval.
         high: its upper end.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> test = nil.privacy.PrivacyTest(auc=0.55, low=0.45, high=0.65)
+        >>> test
+        PrivacyTest(AUC 0.550, 0.450 to 0.650: no sign of a leak)
+        >>> test.leaks
+        False
     """
 
     auc: float

@@ -35,6 +35,11 @@ class StationaryConfig:
 
     Raises:
         ValueError: a number out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.reconstruction.StationaryConfig(steps=1000).lr
+        0.02
     """
 
     steps: int = 6000
@@ -58,6 +63,15 @@ class Reconstruction:
         multipliers: λ (N,).
         history: a dict of equally long lists; `residual` is the share of the parameters that is
             not explained.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> images, labels = torch.zeros(2, 1, 4, 4), torch.arange(2)
+        >>> history = {"residual": [1.0, 0.25]}
+        >>> found = nil.reconstruction.Reconstruction(images, labels, torch.ones(2), history)
+        >>> found.residual
+        0.25
     """
 
     images: Tensor

@@ -168,6 +168,14 @@ def concentrated(
 
     Returns:
         A finding of the same shapes.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier, digits = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> x, y = digits.x_test[:200], digits.y_test[:200]
+        >>> found = nil.shortcuts.find(classifier, x, y, stride=10, base=2)
+        >>> bool((nil.shortcuts.concentrated(found, x, y).windows <= found.windows).all())
+        True
     """
     low, high = range_of(images, given=input_range)
     ink = (class_means(images, labels).mean(1) - low) / (high - low)  # (K, H, W)

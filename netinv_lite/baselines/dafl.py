@@ -50,6 +50,14 @@ class DaflLoss:
         ValueError: a weight that is negative or not finite.
 
     Source: Chen et al. 2019.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> loss = nil.baselines.DaflLoss()
+        >>> terms = {"one_hot": torch.tensor(1.0), "balance": torch.tensor(-2.0)}
+        >>> loss.total(terms)
+        tensor(-9.)
     """
 
     one_hot: float = 1.0
@@ -87,6 +95,14 @@ class Dafl:
 
     Args:
         inversion: the trained generator, with the scheme `Unconditioned`.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> quick = nil.InversionConfig(steps=20, batch_size=64)
+        >>> made = nil.baselines.dafl(nil.load_classifier("digits"), config=quick, progress=False)
+        >>> images, predicted = made.draw(4, seed=0)
+        >>> images.shape
+        torch.Size([4, 1, 28, 28])
     """
 
     def __init__(self, inversion: Inversion) -> None:

@@ -41,6 +41,11 @@ class DescentConfig:
 
     Raises:
         ValueError: a number out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.baselines.DescentConfig(steps=50, jitter=0.1).copies
+        1
     """
 
     steps: int = 100
@@ -72,6 +77,17 @@ class Descent(Ascent):
 
     `history` is a dict of equally long lists, `loss` and `accuracy`, the means over the batches of
     the last call. Arguments are those of `Ascent`, with a `DescentConfig`.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> few = nil.baselines.DescentConfig(steps=5)
+        >>> classifier = nil.load_classifier("digits")
+        >>> descent = nil.baselines.pixel_descent(classifier, config=few, progress=False)
+        >>> descent
+        Descent(CNN, K=10, 5 steps of Adam, batch_norm=0, 1 copies, seed 0)
+        >>> images, labels = descent.sample(per_class=1, classes=[3, 5])
+        >>> labels.tolist()
+        [3, 5]
     """
 
     config: DescentConfig

@@ -38,6 +38,11 @@ class AscentConfig:
 
     Raises:
         ValueError: a number out of its range.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> nil.baselines.AscentConfig(steps=10, start=0.5).step_size
+        0.5
     """
 
     steps: int = 40
@@ -79,6 +84,16 @@ class Ascent:
         seed: of all images; the `seed` of a call selects among them.
         progress: whether a bar is shown.
         on_step: called as on_step(step, row, ascent) after every step of every batch.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> few = nil.baselines.AscentConfig(steps=10, start=0.0)
+        >>> classifier = nil.load_classifier("digits")
+        >>> ascent = nil.baselines.pixel_ascent(classifier, config=few, progress=False)
+        >>> ascent
+        Ascent(CNN, K=10, 10 steps of length 0.5 from brightness 0, seed 0)
+        >>> ascent.accuracy(20) > 0.5
+        True
     """
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from .._core.serialization import SHIPPED, versions, write_atomically, write_json
 from ..ensemble import invert_together
 from ..inversion import invert
 from ..models.zoo import DEEP, shipped
 from .evaluation import load_network, wanted
 from .executors import worded, workers
+from .tables import KEYS, Row, describe, framed, known, load_results, provenance, summary, write
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Settings = dict[str, Any]  # of one run: what its row begins with
-Row = dict[str, Any]
+__all__ = ["KEYS", "Experiment", "attempt", "key", "load_results", "provenance", "run", "summary"]
 
-# Columns that are neither a setting nor a measurement.
-KEYS = ("run", "weights", "seconds", "error")
+Settings = dict[str, Any]  # of one run: what its row begins with
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,9 @@ def run(
     start, path = time.perf_counter(), Path(out) / f"{experiment.name}.csv"
     datasets, seeds = datasets or experiment.datasets, seeds or experiment.seeds
     items = {key(settings): settings for settings in experiment.settings(datasets, seeds)}
-    rows = _known(path)
+    rows = known(path)
     todo = {k: s for k, s in items.items() if fresh or not _done(rows.get(k), s)}
-    _write(path, rows, items)
+    write(path, rows, items)
     bar = tqdm(
         total=len(items),
         initial=len(items) - len(todo),
@@ -143,13 +141,19 @@ def run(
         packs = _packs(experiment, todo, together, singly=jobs == 1 and not cluster)
         for done in work(partial(attempt, experiment), packs):
             rows.update({row["run"]: row for row in done})
-            _write(path, rows, items)
+            write(path, rows, items)
             bar.update(len(done))
             for row in done:
                 if row["error"]:
                     bar.write(f"failed: {row['run']}: {row['error']}")
-    _describe(experiment, path, rows, time.perf_counter() - start, together)
-    return _frame([rows[k] for k in items])
+    gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
+    about = {
+        "seconds_of_last_call": round(time.perf_counter() - start, 1),
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
+        "together": together,
+    }
+    describe(path, rows, experiment.question, **about)
+    return framed([rows[k] for k in items])
 
 
 def attempt(experiment: Experiment, pack: list[Settings]) -> list[Row]:
@@ -260,129 +264,3 @@ def _weights(settings: Settings) -> str:
 
 def _done(row: Row | None, settings: Settings) -> bool:
     return row is not None and not row["error"] and row["weights"] == _weights(settings)
-
-
-def load_results(name: str, folder: str | Path | None = None) -> pd.DataFrame:
-    """The finished runs of an experiment, from those that ship or from `folder`.
-
-    Args:
-        name: of the experiment.
-        folder: where its table lies; by default those that ship.
-
-    Returns:
-        A row for each run: its settings, what was measured, and the seconds it took.
-
-    Raises:
-        FileNotFoundError: there are none; the message says what makes them.
-
-    Example:
-        >>> import netinv_lite as nil
-        >>> table = nil.studies.load_results("losses")
-        >>> sorted(table["dataset"].unique())
-        ['digits', 'fashion_mnist', 'mnist']
-    """
-    path = _stored(f"{name}.csv", folder)
-    frame = _frame([row for row in _known(path).values() if not row["error"]])
-    return frame.drop(columns=["run", "weights", "error"])
-
-
-def provenance(name: str, folder: str | Path | None = None) -> str:
-    """How a table came about, in a line: its command, runs, device and version of torch.
-
-    Args:
-        name: of the experiment.
-        folder: where its table lies; by default those that ship.
-
-    Raises:
-        FileNotFoundError: there is none.
-
-    Example:
-        >>> import netinv_lite as nil
-        >>> nil.studies.provenance("losses").split(" | ")[0]
-        'python -m netinv_lite experiment losses'
-    """
-    made = json.loads(_stored(f"{name}.json", folder).read_text(encoding="utf-8"))
-    return f"{made['command']} | {made['runs']} runs, {made['device']} | torch {made['torch']}"
-
-
-def _stored(file: str, folder: str | Path | None) -> Path:
-    path = Path(folder or SHIPPED / "results") / file
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There are no results at {path}; this makes them: "
-            f"python -m netinv_lite experiment {path.stem}"
-        )
-    return path
-
-
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and number of seeds of every measurement.
-
-    Args:
-        frame: what `run` returned.
-
-    Returns:
-        A row for each setting, the columns (measurement, "mean") and (measurement, "std").
-    """
-    measured = [c for c in frame.columns if frame[c].dtype.kind == "f" and c not in KEYS]
-    settings = [c for c in frame.columns if c not in (*measured, *KEYS, "seed")]
-    settings = [c for c in settings if frame[c].nunique() > 1] or settings[:1]
-    groups = frame[frame["error"] == ""].groupby(settings, sort=False)
-    table = groups[measured].agg(["mean", "std"])
-    table.insert(0, ("seeds", ""), groups["seed"].nunique())
-    return table
-
-
-def _known(path: Path) -> dict[str, Row]:
-    """The rows of the table at `path` by their key; {} where there is none."""
-    if not path.is_file() or path.stat().st_size < 2:  # two: the line end of an empty table
-        return {}
-    import pandas as pd
-
-    text = dict.fromkeys(("run", "weights", "error"), str)  # a hash may look like a number
-    frame = pd.read_csv(path, dtype=text).fillna({"error": ""})
-    if not {*KEYS} <= {*frame.columns}:
-        raise ValueError(
-            f"{path} is not a table of runs: it lacks one of {', '.join(KEYS)}. Move it away."
-        )
-    return {row["run"]: row for row in frame.to_dict("records")}
-
-
-def _frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a table, the columns that are no measurement last."""
-    import pandas as pd
-
-    frame = pd.DataFrame(list(rows))
-    return frame[[c for c in frame if c not in KEYS[1:]] + [c for c in KEYS[1:] if c in frame]]
-
-
-def _write(path: Path, rows: dict[str, Row], order: Iterable[str]) -> None:
-    """All rows, those of this call first and in its order."""
-    ordered = [rows[k] for k in dict.fromkeys([*order, *rows]) if k in rows]
-    frame = _frame(ordered)
-    write_atomically(path, lambda p: frame.to_csv(p, index=False))
-
-
-def _describe(
-    experiment: Experiment, path: Path, rows: dict[str, Row], seconds: float, together: int
-) -> None:
-    """The provenance of the table, beside it."""
-    done = [row for row in rows.values() if not row["error"]]
-    gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
-    about = {
-        "experiment": experiment.name,
-        "question": experiment.question,
-        "command": f"python -m netinv_lite experiment {experiment.name}",
-        "runs": len(done),
-        "failed": len(rows) - len(done),
-        "datasets": sorted({row["dataset"] for row in done}),
-        "seeds": sorted({row["seed"] for row in done}),
-        "seconds_of_all_runs": round(sum(row["seconds"] for row in done), 1),
-        "seconds_of_last_call": round(seconds, 1),
-        "device": torch.cuda.get_device_name() if gpu else "cpu",
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **versions(),
-        "threads": 1,
-        "together": together,
-    }
-    write_json(path.with_suffix(".json"), about)
