@@ -64,8 +64,10 @@ class Best:
         """The loss at each depth, a mean over the images that are held out."""
         training = self.training
         training.inverse.eval()
-        found = [[training.total(terms).item() for terms in training.terms(x, self.depths)]
-                 for x in training.held]  # fmt: skip
+        found = [
+            [training.total(terms).item() for terms in training.terms(x, self.depths)]
+            for x in training.held
+        ]
         return [sum(losses) / len(losses) for losses in zip(*found, strict=True)]
 
     def _copy(self) -> dict[str, Tensor]:

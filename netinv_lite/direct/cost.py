@@ -22,9 +22,14 @@ TRIED = 2  # images in the step that is counted: batch normalisation needs two
 
 
 def estimate(
-    model: nn.Module, cut=None, *, image_shape=None, input_range=None,
-    config: DirectConfig | None = None, device: str | torch.device = "cpu",
-):  # fmt: skip
+    model: nn.Module,
+    cut=None,
+    *,
+    image_shape=None,
+    input_range=None,
+    config: DirectConfig | None = None,
+    device: str | torch.device = "cpu",
+):
     """What each stage of `invert_layers` takes: one step of it, counted.
 
     total_tflop = (steps · gflop + looks at images that are held out) / 1000. Counted on two images
@@ -52,11 +57,16 @@ def estimate(
         with inverse.held():
             training = Training(inverse, source(config.source, shape, span))
             counts = [_counted(training, i) for i in range(len(training.stages))]
-    rows = [{"stage": stage.name, "steps": stage.steps if count.learns else 0,
-             "gflop": times * count.flop / 1e9,
-             "memory_gb": (times * count.kept + fixed + count.trained) / 1e9,
-             "total_tflop": times * (stage.steps * count.flop + count.looks) / 1e12}
-            for stage, count in zip(training.stages, counts, strict=True)]  # fmt: skip
+    rows = [
+        {
+            "stage": stage.name,
+            "steps": stage.steps if count.learns else 0,
+            "gflop": times * count.flop / 1e9,
+            "memory_gb": (times * count.kept + fixed + count.trained) / 1e9,
+            "total_tflop": times * (stage.steps * count.flop + count.looks) / 1e12,
+        }
+        for stage, count in zip(training.stages, counts, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -89,18 +99,23 @@ def _counted(training: Training, number: int) -> Count:
         _terms = [*training.terms(training.images(), (training.stage.depth,))]
     best = training.best is not None
     return Count(
-        learns=True, flop=counter.get_total_flops(),
+        learns=True,
+        flop=counter.get_total_flops(),
         looks=best * looks_of(training.stage) * looking.get_total_flops(),
-        kept=sum(kept.values()), trained=(3 + best) * sum(p.nbytes for p in training.weights),
-    )  # fmt: skip
+        kept=sum(kept.values()),
+        trained=(3 + best) * sum(p.nbytes for p in training.weights),
+    )
 
 
 def told(table) -> str:
     """The table of `estimate` as text, and its sums in units that a machine's data sheet has."""
     work, memory = table["total_tflop"].sum(), table["memory_gb"].max()
     rates = [f"{rate:6d} TFLOP/s: {work / rate / 60:10,.1f} minutes" for rate in (1, 10, 100)]
-    return "\n".join([
-        table.round(2).to_string(index=False),
-        f"in all {work:,.0f} TFLOP, at most {memory:.1f} GB at a time: counted, not measured",
-        "computed from that, if the machine sustains", *rates,
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            table.round(2).to_string(index=False),
+            f"in all {work:,.0f} TFLOP, at most {memory:.1f} GB at a time: counted, not measured",
+            "computed from that, if the machine sustains",
+            *rates,
+        ]
+    )

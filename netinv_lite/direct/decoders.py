@@ -37,8 +37,9 @@ def inverse_of(
     if reshapes:
         return nn.Sequential(nn.Flatten(), nn.Unflatten(1, before))
     if len(before) == 3 and math.prod(before[1:]) == 1:
-        return nn.Sequential(nn.Flatten(), _Code(math.prod(after), before[0], width),
-                             nn.Unflatten(1, before))  # fmt: skip
+        return nn.Sequential(
+            nn.Flatten(), _Code(math.prod(after), before[0], width), nn.Unflatten(1, before)
+        )
     if 2 in (len(after), len(before)):
         return _of_tokens(after, before, width)
     if math.prod(after[1:]) == 1 or math.prod(before[1:]) == 1:
@@ -108,21 +109,32 @@ def _of_tokens(after, before, width: int) -> nn.Sequential:
         layers = [] if after == before else [_Axes(after, before)]
         return nn.Sequential(*layers, _Mixer(before, hidden), _Mixer(before, hidden))
     if len(after) == 2 and len(before) == 3 and (grid := _grid(after[0], before)):
-        return nn.Sequential(_Mixer(after, hidden), _Patches(after, before, grid),
-                             _Residual(before[0], width))  # fmt: skip
+        return nn.Sequential(
+            _Mixer(after, hidden), _Patches(after, before, grid), _Residual(before[0], width)
+        )
     if len(before) == 2:
         tokens, size = before
-        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(after), hidden), nn.LeakyReLU(0.2),
-                             nn.Linear(hidden, tokens * width), nn.Unflatten(1, (tokens, width)),
-                             nn.Linear(width, size), _Mixer(before, hidden))  # fmt: skip
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(math.prod(after), hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden, tokens * width),
+            nn.Unflatten(1, (tokens, width)),
+            nn.Linear(width, size),
+            _Mixer(before, hidden),
+        )
     return _of_vectors(after, before, width)
 
 
 def _grid(tokens: int, image) -> tuple[int, int] | None:
     """(rows, columns) of the patches that so many tokens stand for, or all but one of a class."""
     _, H, W = image
-    fits = [(h, n // h) for n in (tokens, tokens - 1) for h in range(1, n + 1)
-            if n % h == 0 and H % h == 0 and W % (n // h) == 0]  # fmt: skip
+    fits = [
+        (h, n // h)
+        for n in (tokens, tokens - 1)
+        for h in range(1, n + 1)
+        if n % h == 0 and H % h == 0 and W % (n // h) == 0
+    ]
     return min(fits, key=lambda g: abs(H / g[0] - W / g[1]), default=None)
 
 
@@ -200,8 +212,9 @@ class _Code(nn.Module):
         super().__init__()
         self.norm, hidden = nn.BatchNorm1d(values), min(16 * width, 512)
         self.linear = nn.Linear(values, size)
-        self.body = nn.Sequential(nn.Linear(values, hidden), nn.LeakyReLU(0.2),
-                                  nn.Linear(hidden, size))  # fmt: skip
+        self.body = nn.Sequential(
+            nn.Linear(values, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, size)
+        )
 
     def forward(self, a: Tensor) -> Tensor:
         # Adam moves every weight by as much: without the factor a step would shake the code.
@@ -211,8 +224,11 @@ class _Code(nn.Module):
 
 def _convolution(channels: int, width: int, stride: int = 1) -> list[nn.Module]:
     kernel = 3 if stride == 1 else 2 * stride
-    return [nn.Conv2d(channels, width, kernel, stride, 1, bias=False), nn.BatchNorm2d(width),
-            nn.LeakyReLU(0.2)]  # fmt: skip
+    return [
+        nn.Conv2d(channels, width, kernel, stride, 1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.LeakyReLU(0.2),
+    ]
 
 
 def into_range(x: Tensor, low: float, high: float) -> Tensor:

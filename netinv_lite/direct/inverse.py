@@ -47,8 +47,15 @@ class LayerwiseInverse(nn.Module):
         held_out: of each stage, what its losses were on images that it did not train on.
     """
 
-    def __init__(self, model: nn.Module, cut: str | Sequence[nn.Module] | None, image_shape,
-                 input_range, config: DirectConfig, seed: int):  # fmt: skip
+    def __init__(
+        self,
+        model: nn.Module,
+        cut: str | Sequence[nn.Module] | None,
+        image_shape,
+        input_range,
+        config: DirectConfig,
+        seed: int,
+    ):
         super().__init__()
         by_hand = not (cut is None or isinstance(cut, str))
         self.known = identity(model)  # before any forward pass, which may count something
@@ -89,8 +96,10 @@ class LayerwiseInverse(nn.Module):
         expected = self.blocks[k - 1].shape
         if tuple(a.shape[1:]) != expected:
             wanted = ", ".join(map(str, ("B", *expected)))
-            raise ValueError(f"Representations of shape ({wanted}) are expected after "
-                             f"{self.blocks[k - 1].name!r}, not {tuple(a.shape)}.")  # fmt: skip
+            raise ValueError(
+                f"Representations of shape ({wanted}) are expected after "
+                f"{self.blocks[k - 1].name!r}, not {tuple(a.shape)}."
+            )
         if not torch.isfinite(a).all():
             raise ValueError("The representation holds NaN or infinity.")
         for j in range(k, 0, -1):
@@ -205,14 +214,17 @@ class LayerwiseInverse(nn.Module):
             raise ValueError("There are no images to report on.")
         batches = images.float().to(device).split(256)
         with self.held(), frozen(self), torch.no_grad():
-            parts = [[compared(self, x, a, ways[way](a, k), k)
-                      for k, a in enumerate(self.through(x), 1)]
-                     for x in batches]  # fmt: skip
+            parts = [
+                [compared(self, x, a, ways[way](a, k), k) for k, a in enumerate(self.through(x), 1)]
+                for x in batches
+            ]
         sizes = [len(x) for x in batches]
-        return pd.DataFrame([
-            {"depth": k, "block": block.name, **_mean(list(rows), sizes)}
-            for k, (block, *rows) in enumerate(zip(self.blocks, *parts, strict=True), 1)
-        ])  # fmt: skip
+        return pd.DataFrame(
+            [
+                {"depth": k, "block": block.name, **_mean(list(rows), sizes)}
+                for k, (block, *rows) in enumerate(zip(self.blocks, *parts, strict=True), 1)
+            ]
+        )
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.parameters())
@@ -232,10 +244,15 @@ class LayerwiseInverse(nn.Module):
         """What `save` writes: tensors, and a description that JSON can hold."""
         tensors = {f"inverses.{k}": v for k, v in self.inverses.state_dict().items()}
         return tensors, {
-            "image_shape": list(self.image_shape), "input_range": list(self.input_range),
-            "cut": self.cut, "config": asdict(self.config), "seed": self.seed,
-            "model": self.known, "history": self.history, "held_out": self.held_out,
-        }  # fmt: skip
+            "image_shape": list(self.image_shape),
+            "input_range": list(self.input_range),
+            "cut": self.cut,
+            "config": asdict(self.config),
+            "seed": self.seed,
+            "model": self.known,
+            "history": self.history,
+            "held_out": self.held_out,
+        }
 
     def unpack(self, tensors: dict[str, Tensor], about: dict) -> None:
         """Take up what `packed` gave."""
@@ -243,8 +260,14 @@ class LayerwiseInverse(nn.Module):
         self.history, self.held_out = about["history"], about.get("held_out", {})
 
     @classmethod
-    def load(cls, path: str | Path, model: nn.Module, *, blocks: Sequence[nn.Module] | None = None,
-             device="auto") -> LayerwiseInverse:  # fmt: skip
+    def load(
+        cls,
+        path: str | Path,
+        model: nn.Module,
+        *,
+        blocks: Sequence[nn.Module] | None = None,
+        device="auto",
+    ) -> LayerwiseInverse:
         """The inverse saved at `path`, for the same model.
 
         Args:
@@ -263,20 +286,30 @@ class LayerwiseInverse(nn.Module):
             raise ValueError(f"{path} holds tensors, but no saved direct inverse.")
         by_hand = isinstance(about["cut"], list)
         if by_hand != (blocks is not None):
-            raise ValueError(f"{path} inverts blocks that were given by hand: give them again, as "
-                             "blocks=[module, module, …]." if by_hand else
-                             f"{path} inverts blocks that are found by themselves: leave blocks "
-                             "out.")  # fmt: skip
+            raise ValueError(
+                f"{path} inverts blocks that were given by hand: give them again, as "
+                "blocks=[module, module, …]."
+                if by_hand
+                else f"{path} inverts blocks that are found by themselves: leave blocks out."
+            )
         here = on_device(model, device)
         if about["model"] != identity(here):
             raise ValueError(f"{path} inverts another model than this {type(model).__name__}.")
         with torch.inference_mode(False):
             cut = moved(blocks, model, here) if by_hand else about["cut"]
-            inverse = cls(here, cut, about["image_shape"], about["input_range"],
-                          DirectConfig(**about["config"]), about["seed"])  # fmt: skip
+            inverse = cls(
+                here,
+                cut,
+                about["image_shape"],
+                about["input_range"],
+                DirectConfig(**about["config"]),
+                about["seed"],
+            )
             if inverse.cut != about["cut"]:
-                raise ValueError(f"{path} inverts the blocks {', '.join(about['cut'])}, not "
-                                 f"{', '.join(inverse.cut)}.")  # fmt: skip
+                raise ValueError(
+                    f"{path} inverts the blocks {', '.join(about['cut'])}, not "
+                    f"{', '.join(inverse.cut)}."
+                )
             inverse.unpack(tensors, about)
             return inverse.to(device_of(here)).eval()
 

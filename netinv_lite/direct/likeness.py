@@ -27,8 +27,10 @@ def classifies(model: nn.Module, image_shape, input_range) -> bool:
     finite, or where no gradient can pass it; warns of one that ends in a softmax.
     """
     if any(t.is_inference() for t in (*model.parameters(), *model.buffers())):
-        raise ValueError("The model was made inside torch.inference_mode(), and no gradient can "
-                         "pass it: make or load it outside, or under torch.no_grad().")  # fmt: skip
+        raise ValueError(
+            "The model was made inside torch.inference_mode(), and no gradient can "
+            "pass it: make or load it outside, or under torch.no_grad()."
+        )
     x = entering(model, probe_images(image_shape, input_range))
     with frozen(model), torch.no_grad(), suppress(Exception):  # `probe_logits` says what is wrong
         made = model(x)
@@ -58,13 +60,17 @@ def compared(inverse, x: Tensor, a: Tensor, made: Tensor, depth: int) -> dict[st
 
     width = inverse.input_range[1] - inverse.input_range[0]
     a, again = a.float(), inverse.through(made, depth)[-1].float()
-    psnr = peak_signal_noise_ratio(made, x, data_range=width, reduction="elementwise_mean",
-                                   dim=(1, 2, 3))  # fmt: skip
+    psnr = peak_signal_noise_ratio(
+        made, x, data_range=width, reduction="elementwise_mean", dim=(1, 2, 3)
+    )
     ssim = same = torch.tensor(torch.nan)
     if min(x.shape[2:]) >= SSIM_WINDOW:
         ssim = structural_similarity_index_measure(made, x, data_range=width)
     if inverse.classifies:
         same = answer(inverse.model, made).argmax(1) == answer(inverse.model, x).argmax(1)
-    return {"psnr": psnr.item(), "ssim": ssim.item(),
-            "cycle": ((again - a).norm() / a.norm()).item(),
-            "agreement": same.float().mean().item()}  # fmt: skip
+    return {
+        "psnr": psnr.item(),
+        "ssim": ssim.item(),
+        "cycle": ((again - a).norm() / a.norm()).item(),
+        "agreement": same.float().mean().item(),
+    }

@@ -17,19 +17,47 @@ from .._core.freezing import frozen
 from .._core.validation import check_name
 from .tracing import Trace, traced
 
-POOLING = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd,
-           nn.modules.pooling._AdaptiveAvgPoolNd,
-           nn.modules.pooling._AdaptiveMaxPoolNd)  # fmt: skip
+POOLING = (
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+)
 # What changes the representation for good; everything else joins the block before it.
-HEAVY = (nn.modules.conv._ConvNd, nn.Linear, *POOLING, nn.Upsample, nn.PixelShuffle,
-         nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase)  # fmt: skip
+HEAVY = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    *POOLING,
+    nn.Upsample,
+    nn.PixelShuffle,
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+    nn.RNNBase,
+)
 HEAVY_FUNCTIONS = {
-    F.conv1d, F.conv2d, F.conv_transpose1d, F.conv_transpose2d, F.linear, F.interpolate,
-    F.max_pool1d, F.max_pool2d, F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool1d,
-    F.adaptive_avg_pool2d, F.adaptive_max_pool1d, F.adaptive_max_pool2d,
-}  # fmt: skip
-ALONG_A_LINE = (nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d,
-                nn.AdaptiveMaxPool1d)  # fmt: skip
+    F.conv1d,
+    F.conv2d,
+    F.conv_transpose1d,
+    F.conv_transpose2d,
+    F.linear,
+    F.interpolate,
+    F.max_pool1d,
+    F.max_pool2d,
+    F.avg_pool1d,
+    F.avg_pool2d,
+    F.adaptive_avg_pool1d,
+    F.adaptive_avg_pool2d,
+    F.adaptive_max_pool1d,
+    F.adaptive_max_pool2d,
+}
+ALONG_A_LINE = (
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.MaxPool1d,
+    nn.AvgPool1d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveMaxPool1d,
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +133,13 @@ def chain(modules: list[nn.Module], model: nn.Module, image_shape, input_range=N
         raise ValueError("cut is the name of a module, or a list of one module or more, in order.")
     names = {module: name for name, module in model.named_modules()}
     span = input_range or getattr(model, "input_range", (0.0, 1.0))
-    return _shaped([(names.get(m) or f"block {i}", m) for i, m in enumerate(modules, 1)], model,
-                   image_shape, span, modules)  # fmt: skip
+    return _shaped(
+        [(names.get(m) or f"block {i}", m) for i, m in enumerate(modules, 1)],
+        model,
+        image_shape,
+        span,
+        modules,
+    )
 
 
 # ---- where it is cut ----------------------------------------------------------------------------
@@ -125,8 +158,11 @@ def _end(model: nn.Module, trace: Trace, cut: str | None) -> fx.Node:
     later = trace.nodes[trace.nodes.index(end) + 1 :]
     after = [n for n in later if n in trace.ends and trace.owners(n)]
     where = f" Cut behind it, at {trace.owners(after[0])[-1]!r}." if after else ""
-    what = ("another branch is still open, so it does not carry everything" if end in trace.shapes
-            else "there is no tensor (B,D), (B,N,D) or (B,C,H,W)")  # fmt: skip
+    what = (
+        "another branch is still open, so it does not carry everything"
+        if end in trace.shapes
+        else "there is no tensor (B,D), (B,N,D) or (B,C,H,W)"
+    )
     raise ValueError(f"At the output of {cut!r} {what}.{where}")
 
 
@@ -142,8 +178,10 @@ def _default_end(trace: Trace) -> fx.Node:
         found = [n for n in inputs if n in trace.ends]
         if found:
             return found[-1]
-    raise ValueError("The model has no linear layer, convolution or pooling before which to cut, "
-                     "behind another layer: name a cut.")  # fmt: skip
+    raise ValueError(
+        "The model has no linear layer, convolution or pooling before which to cut, "
+        "behind another layer: name a cut."
+    )
 
 
 # ---- from nodes to blocks -----------------------------------------------------------------------
@@ -226,14 +264,20 @@ def _passed(name: str, module: Callable, a: Tensor) -> Tensor:
     try:
         a = module(before)
     except Exception as error:  # whatever a layer may raise where the shape does not fit
-        raise ValueError(f"The block {name!r} does not accept what comes before it, "
-                         f"{tuple(before.shape[1:])}: {error}") from error  # fmt: skip
+        raise ValueError(
+            f"The block {name!r} does not accept what comes before it, "
+            f"{tuple(before.shape[1:])}: {error}"
+        ) from error
     if before._version != version:
-        raise ValueError(f"The block {name!r} overwrites what comes before it: set "
-                         "inplace=False in its first layer.")  # fmt: skip
+        raise ValueError(
+            f"The block {name!r} overwrites what comes before it: set "
+            "inplace=False in its first layer."
+        )
     if not isinstance(a, Tensor) or len(a) != len(before) or a.ndim not in (2, 3, 4):
-        raise ValueError(f"The block {name!r} returns no tensor of shape (B,D), (B,N,D) or "
-                         "(B,C,H,W); cut before it, or give blocks that do.")  # fmt: skip
+        raise ValueError(
+            f"The block {name!r} returns no tensor of shape (B,D), (B,N,D) or "
+            "(B,C,H,W); cut before it, or give blocks that do."
+        )
     return a
 
 
@@ -253,8 +297,14 @@ def moved(cut, model: nn.Module, here: nn.Module):
         return cut
     names = {m: name for name, m in unwrapped(model).named_modules()}
     copied = unwrapped(model) is not here
-    return [m if not (copied and isinstance(m, nn.Module)) else here.get_submodule(names[m])
-            if m in names else deepcopy(m).to(device_of(here)) for m in _listed(cut)]  # fmt: skip
+    return [
+        m
+        if not (copied and isinstance(m, nn.Module))
+        else here.get_submodule(names[m])
+        if m in names
+        else deepcopy(m).to(device_of(here))
+        for m in _listed(cut)
+    ]
 
 
 def _listed(cut) -> list:

@@ -11,9 +11,16 @@ from ..losses import total_variation
 
 
 def descended(
-    inverse, representation: Tensor, images: Tensor, depth: int | None = None, *, steps: int = 500,
-    lr: float = 0.05, fading: bool = False, variation: float = 0.0,
-) -> Tensor:  # fmt: skip
+    inverse,
+    representation: Tensor,
+    images: Tensor,
+    depth: int | None = None,
+    *,
+    steps: int = 500,
+    lr: float = 0.05,
+    fading: bool = False,
+    variation: float = 0.0,
+) -> Tensor:
     """min over x in the input range of ‖f(x) − a‖₁ + λ TV(x), by Adam; -> (B,C,H,W).
 
     The norm is in units of a's deviation. Of `inverse` only the model, its blocks and its range are

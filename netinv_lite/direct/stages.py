@@ -70,9 +70,12 @@ class Training:
     """
 
     def __init__(
-        self, inverse: LayerwiseInverse, draw: Source, checkpoint: str | Path | None = None,
+        self,
+        inverse: LayerwiseInverse,
+        draw: Source,
+        checkpoint: str | Path | None = None,
         start: LayerwiseInverse | None = None,
-    ):  # fmt: skip
+    ):
         self.inverse, self.draw, self.config = inverse, draw, inverse.config
         self.device = device_of(inverse.model)
         self.checkpoint = Path(checkpoint) if checkpoint else None
@@ -91,8 +94,10 @@ class Training:
         for stage in self.stages:
             able = {name: w for name, w in weights.items() if name != "block" or not stage.together}
             if not (any(able.values()) or answers(self.inverse)):
-                raise ValueError(f"The stage {stage.name!r} has no loss to learn by: give a weight "
-                                 f"to {', '.join(able)} above zero, or leave it out.")  # fmt: skip
+                raise ValueError(
+                    f"The stage {stage.name!r} has no loss to learn by: give a weight "
+                    f"to {', '.join(able)} above zero, or leave it out."
+                )
 
     @property
     def stage(self) -> Stage:
@@ -219,8 +224,9 @@ class Training:
         warnings.warn(
             f"The stage {self.stage.name!r} brought nothing: none of its states was better on "
             "images that it does not train on, so that it ends as it began. More steps or a lower "
-            f"{name} than {getattr(self.config, name):g} may help.", stacklevel=5,
-        )  # fmt: skip
+            f"{name} than {getattr(self.config, name):g} may help.",
+            stacklevel=5,
+        )
 
     # ---- a stopped run --------------------------------------------------------------------------
 
@@ -245,9 +251,11 @@ class Training:
         differ = [key for key in mine if key not in aside and mine[key] != theirs.get(key)]
         differ += ["start"] * (meta.get("start") != self.start)
         if differ or "stage" not in meta:
-            raise ValueError(f"{self.checkpoint} belongs to another run (other "
-                             f"{', '.join(differ) or 'kind of file'}); remove it or name another "
-                             "checkpoint.")  # fmt: skip
+            raise ValueError(
+                f"{self.checkpoint} belongs to another run (other "
+                f"{', '.join(differ) or 'kind of file'}); remove it or name another "
+                "checkpoint."
+            )
         if meta["stage"] < len(self.stages):
             self.begin(meta["stage"])
             if self.best:

@@ -42,8 +42,9 @@ def strokes(n: int, shape, *, cells: int = 5, width: float = 0.35) -> Tensor:
         (n,C,H,W) in [0, 1].
     """
     C, H, W = shape
-    u = F.interpolate(torch.randn(n, 1, cells, cells), size=(H, W), mode="bicubic",
-                      align_corners=True)  # fmt: skip
+    u = F.interpolate(
+        torch.randn(n, 1, cells, cells), size=(H, W), mode="bicubic", align_corners=True
+    )
     w = width * (0.5 + torch.rand(n, 1, 1, 1))
     line = (1 + torch.tanh(6 * (w - u.abs()))) / 2
     return line * _levels(n, C) if C > 1 else line
@@ -162,8 +163,7 @@ def _levels(n: int, channels: int) -> Tensor:
     return (0.5 if channels > 1 else 1.0) * torch.rand(n, 1, 1, 1) + tint
 
 
-KINDS = {"noise": noise, "strokes": strokes, "fractal": fractal, "leaves": leaves,
-         "scenes": scenes}  # fmt: skip
+KINDS = {"noise": noise, "strokes": strokes, "fractal": fractal, "leaves": leaves, "scenes": scenes}
 
 
 def source(kind: str, image_shape, input_range) -> Source:

@@ -84,8 +84,11 @@ class Trace:
         """Whether a node puts all the numbers of an image into one row."""
         before = self.shapes.get(n.all_input_nodes[0]) if n.all_input_nodes else None
         after = self.shapes.get(n)
-        return (None not in (before, after) and len(after) == 2 < len(before)
-                and after.numel() == before.numel())  # fmt: skip
+        return (
+            None not in (before, after)
+            and len(after) == 2 < len(before)
+            and after.numel() == before.numel()
+        )
 
     def extracted(self, group: list[fx.Node], source: fx.Node) -> fx.GraphModule:
         """The nodes of a group as a module: what `source` holds -> what the last of them does.
@@ -153,9 +156,13 @@ def _known(root: fx.GraphModule, two: dict, three: dict, rules: dict) -> Trace:
         if n not in rules and n.op != "output" and depending & {*n.all_input_nodes}:
             depending.add(n)
     nodes = [n for n in root.graph.nodes if n in depending]
-    shapes = {n: two[n].shape for n in nodes
-              if isinstance(two[n], Tensor) and two[n].ndim in (2, 3, 4)
-              and (len(two[n]), len(three[n])) == (2, 3)}  # fmt: skip
+    shapes = {
+        n: two[n].shape
+        for n in nodes
+        if isinstance(two[n], Tensor)
+        and two[n].ndim in (2, 3, 4)
+        and (len(two[n]), len(three[n])) == (2, 3)
+    }
     return Trace(root, image, nodes[1:], shapes, rules, _ends(nodes, shapes))
 
 
@@ -173,8 +180,17 @@ def _ends(nodes: list[fx.Node], shapes: dict) -> list[fx.Node]:
     return found
 
 
-_PLAIN = (int, float, str, slice, type(None), torch.dtype, torch.device, torch.layout,
-          torch.memory_format)  # fmt: skip
+_PLAIN = (
+    int,
+    float,
+    str,
+    slice,
+    type(None),
+    torch.dtype,
+    torch.device,
+    torch.layout,
+    torch.memory_format,
+)
 
 
 def _plain(value) -> bool:

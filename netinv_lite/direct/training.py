@@ -23,11 +23,19 @@ __all__ = ["DirectConfig", "LayerwiseInverse", "into_range", "inverse_of", "inve
 
 
 def invert_layers(
-    model: nn.Module, cut: str | Sequence[nn.Module] | None = None, *, image_shape=None,
-    input_range=None, data: Tensor | Source | None = None, config: DirectConfig | None = None,
-    start: LayerwiseInverse | None = None, device: str | torch.device = "auto", seed: int = 0,
-    progress: bool = True, checkpoint: str | Path | None = None,
-) -> LayerwiseInverse:  # fmt: skip
+    model: nn.Module,
+    cut: str | Sequence[nn.Module] | None = None,
+    *,
+    image_shape=None,
+    input_range=None,
+    data: Tensor | Source | None = None,
+    config: DirectConfig | None = None,
+    start: LayerwiseInverse | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+    checkpoint: str | Path | None = None,
+) -> LayerwiseInverse:
     """Learn to go back from the representation after `cut` to the image, block by block.
 
     Block k, from the image on: min over g_k of b‖g_k(a_k) − a_{k−1}‖₁ + i‖x̂ − x‖₁
@@ -86,13 +94,16 @@ def _begin_from(start: LayerwiseInverse, inverse: LayerwiseInverse) -> None:
     k = len(start.blocks)
     alike = [(one.image_shape, one.input_range, one.config.width) for one in (inverse, start)]
     if alike[0] != alike[1]:
-        raise ValueError(f"start is for images, a range and a width of {alike[1]}, where "
-                         f"{alike[0]} are asked.")  # fmt: skip
+        raise ValueError(
+            f"start is for images, a range and a width of {alike[1]}, where {alike[0]} are asked."
+        )
     with seeded(0, "cpu"), torch.no_grad():
         x = source("noise", inverse.image_shape, inverse.input_range)(2)
         seen = [one.representations(x, k)[-1].cpu() for one in (inverse, start)]
     if k >= len(inverse.blocks) or seen[0].shape != seen[1].shape or not torch.allclose(*seen):
-        raise ValueError(f"start is an inverse of another model, or its {k} blocks, up to "
-                         f"{start.blocks[-1].name!r}, are not the first of those asked, "
-                         f"{', '.join(block.name for block in inverse.blocks)}.")  # fmt: skip
+        raise ValueError(
+            f"start is an inverse of another model, or its {k} blocks, up to "
+            f"{start.blocks[-1].name!r}, are not the first of those asked, "
+            f"{', '.join(block.name for block in inverse.blocks)}."
+        )
     inverse.inverses[:k].load_state_dict(start.inverses.state_dict())
