@@ -37,8 +37,14 @@ GRID = Experiment("grid", "Does every run happen once?", settings, measure, ("di
 
 def plan(dataset, seed, power):
     """A short inversion, whose loss differs with `power`."""
-    return {"dataset": dataset, "seed": seed, "steps": 4, "batch_size": 16, "dropout": 0.0,
-            "cosine": float(power)}  # fmt: skip
+    return {
+        "dataset": dataset,
+        "seed": seed,
+        "steps": 4,
+        "batch_size": 16,
+        "dropout": 0.0,
+        "cosine": float(power),
+    }
 
 
 def of_inversion(inversion, dataset, seed, power):

@@ -50,8 +50,10 @@ def test_residual_units_are_blocks_and_stay_whole(name):
 def test_the_deep_network_has_nineteen_convolutions_in_ten_blocks():
     model = nil.ResNet20()
     blocks = split(model, COLOUR, "groups")
-    on_the_way = [sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)
-                      for m in b.module.modules()) for b in blocks]  # fmt: skip
+    on_the_way = [
+        sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in b.module.modules())
+        for b in blocks
+    ]
     assert on_the_way == [1] + 9 * [2] and blocks[-1].shape == (64, 8, 8)
     *measured, flattening = split(model, COLOUR)
     assert len(measured) == deep.BLOCKS == 11 and measured[-1].shape == (64, 1, 1)
@@ -73,9 +75,13 @@ def test_a_cut_by_name_ends_there():
     assert torch.allclose(a, caught[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("cut, what", [
-    ("layer3.7", "Did you mean 'layer3"), ("layer2.0.conv1", "another branch.*'layer2.0'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cut, what",
+    [
+        ("layer3.7", "Did you mean 'layer3"),
+        ("layer2.0.conv1", "another branch.*'layer2.0'"),
+    ],
+)
 def test_a_cut_that_cannot_be_says_what_could(cut, what):
     with pytest.raises(ValueError, match=what):
         split(torchvision.models.resnet18(weights=None), COLOUR, cut)

@@ -147,8 +147,15 @@ def test_options_reach_the_inversion(here):
     assert (loss.margin, loss.cosine, loss.total_variation) == (1, 0, 0.1)
     assert (config.scale, config.latent_dim, config.lr, config.start) == (3, 19, 0.001, 0.02)
     assert inversion.seed == 7 and inversion.conditioning.name == "vector"
-    direct = nil.invert(nil.load_classifier("digits"), conditioning="vector", loss=loss, seed=7,
-                        config=config, device="cpu", progress=False)  # fmt: skip
+    direct = nil.invert(
+        nil.load_classifier("digits"),
+        conditioning="vector",
+        loss=loss,
+        seed=7,
+        config=config,
+        device="cpu",
+        progress=False,
+    )
     assert torch.equal(inversion.sample(2)[0], direct.sample(2)[0])
 
 
@@ -237,8 +244,15 @@ def test_bad_input_is_one_line(own, capsys, monkeypatch, argv, words):
 
 def test_weights_that_do_not_fit_are_named(own, capsys):
     state = load_file("w.safetensors")
-    save_file({"0.weight": state["0.weight"], "0.bias": torch.zeros(9), "extra": torch.zeros(1),
-               "3.weight": state["3.weight"]}, "bad.safetensors")  # fmt: skip
+    save_file(
+        {
+            "0.weight": state["0.weight"],
+            "0.bias": torch.zeros(9),
+            "extra": torch.zeros(1),
+            "3.weight": state["3.weight"],
+        },
+        "bad.safetensors",
+    )
     base = ["invert", "--model", "trial_models:small", "--shape", "3x16x16", "--weights"]
     line = fails(capsys, *base, "bad.safetensors", *QUICK)
     assert "missing: 3.bias;" in line and "unexpected: extra;" in line
@@ -327,8 +341,23 @@ def test_the_benchmark_is_an_experiment_now(capsys):
     assert "experiment benchmark" in fails(capsys, "benchmark", "--quick")
 
 
-WAY_BACK = ("direct", "digits", "--cut", "hidden", "--steps", "2", "--joint", "2", "--batch-size",
-            "4", "--width", "4", "--source", "strokes", "--no-progress")  # fmt: skip
+WAY_BACK = (
+    "direct",
+    "digits",
+    "--cut",
+    "hidden",
+    "--steps",
+    "2",
+    "--joint",
+    "2",
+    "--batch-size",
+    "4",
+    "--width",
+    "4",
+    "--source",
+    "strokes",
+    "--no-progress",
+)
 
 
 def test_direct_writes_an_inverse_that_can_be_loaded(here, capsys):
@@ -360,21 +389,39 @@ def test_direct_goes_on_where_it_was_stopped(here, capsys, monkeypatch):
 
 
 def test_direct_can_only_count(here, capsys):
-    assert main(["direct", "--torchvision", "resnet18", "--cut", "layer1.0", "--shape", "3x64x64",
-                 "--width", "8", "--estimate"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "direct",
+                "--torchvision",
+                "resnet18",
+                "--cut",
+                "layer1.0",
+                "--shape",
+                "3x64x64",
+                "--width",
+                "8",
+                "--estimate",
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert "joint" in out and "counted, not measured" in out and not list(here.iterdir())
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (["digits"], "Say where the inverse goes"),
-    (["--estimate"], "Say which network"),
-    (["digits", "--torchvision", "resnet18", "--estimate"], "Say which network"),
-    (["digits", "--weights", "w.safetensors", "--estimate"], "--weights belongs to --model"),
-    (["digits", "--cut", "hiden", "--estimate"], "Did you mean 'hidden'?"),
-    (["digits", "--save", "inverse.pt"], "must end in .safetensors"),
-    (["digits", "--steps", "0", "--estimate"], "steps"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["digits"], "Say where the inverse goes"),
+        (["--estimate"], "Say which network"),
+        (["digits", "--torchvision", "resnet18", "--estimate"], "Say which network"),
+        (["digits", "--weights", "w.safetensors", "--estimate"], "--weights belongs to --model"),
+        (["digits", "--cut", "hiden", "--estimate"], "Did you mean 'hidden'?"),
+        (["digits", "--save", "inverse.pt"], "must end in .safetensors"),
+        (["digits", "--steps", "0", "--estimate"], "steps"),
+    ],
+)
 def test_direct_says_what_is_wrong(here, capsys, argv, words):
     assert words in fails(capsys, "direct", *argv)
 
@@ -388,10 +435,14 @@ def start(command: list[str], folder) -> subprocess.Popen:
     """A process on one thread that heeds Ctrl-C, even where this one runs in the background."""
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
 
 
 def finish(command: list[str], folder) -> str:
@@ -418,8 +469,23 @@ def interrupt(command: list[str], folder, pattern: str) -> str:
 @pytest.mark.slow
 @posix
 def test_an_interrupted_invert_goes_on(tmp_path):
-    command = ["-m", "netinv_lite", "invert", "digits", "--save", "g.safetensors", "--out", "g.png",
-               "--steps", "200", "--batch-size", "16", "--width", "8", "--no-progress"]  # fmt: skip
+    command = [
+        "-m",
+        "netinv_lite",
+        "invert",
+        "digits",
+        "--save",
+        "g.safetensors",
+        "--out",
+        "g.png",
+        "--steps",
+        "200",
+        "--batch-size",
+        "16",
+        "--width",
+        "8",
+        "--no-progress",
+    ]
     said = interrupt(command, tmp_path / "cut", ".g.safetensors.*.partial")
     assert said.startswith("stopped: Ctrl-C; kept: seed 0 up to step ")
     assert said.endswith("To go on: " + " ".join(["python", *command]))
@@ -453,8 +519,9 @@ def test_an_interrupted_fit_goes_on(tmp_path):
     assert 1 <= done < 6
     for name in ("cut", "whole"):
         assert "6 epochs" in finish(command, tmp_path / name)
-    cut, whole = (load_file(tmp_path / name / "weights/digits.safetensors")
-                  for name in ("cut", "whole"))  # fmt: skip
+    cut, whole = (
+        load_file(tmp_path / name / "weights/digits.safetensors") for name in ("cut", "whole")
+    )
     assert all(torch.equal(cut[key], whole[key]) for key in whole)
 
 

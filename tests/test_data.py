@@ -149,9 +149,17 @@ def test_absent_and_offline_is_one_error_with_three_ways_out(name, tmp_path, cap
         nil.load_data(name)
     message = str(error.value)
     assert bare_machine  # a download was tried
-    for words in (f"{name!r} is not on this machine", "download failed", "Three ways out",
-                  "(1) set NETINV_DATA", f"{name}.npz", "(2)", str(tmp_path / "cache"), "(3)",
-                  "load_data('digits')"):  # fmt: skip
+    for words in (
+        f"{name!r} is not on this machine",
+        "download failed",
+        "Three ways out",
+        "(1) set NETINV_DATA",
+        f"{name}.npz",
+        "(2)",
+        str(tmp_path / "cache"),
+        "(3)",
+        "load_data('digits')",
+    ):
         assert words in message
 
 
@@ -189,9 +197,17 @@ def damaged(file, how):
 
 
 @pytest.mark.parametrize(
-    "how", ["truncated", "no zip", "an array is missing", "a pickle inside", "other lengths",
-            "floats", "labels beyond the classes"]
-)  # fmt: skip
+    "how",
+    [
+        "truncated",
+        "no zip",
+        "an array is missing",
+        "a pickle inside",
+        "other lengths",
+        "floats",
+        "labels beyond the classes",
+    ],
+)
 def test_a_damaged_npz_is_named_and_not_replaced(how, tmp_path, monkeypatch, bare_machine):
     damaged(tmp_path / "mnist.npz", how)
     monkeypatch.setenv("NETINV_DATA", str(tmp_path))
@@ -221,9 +237,15 @@ def test_packed_idx_files_alone_are_not_the_layout(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("fashionmnist", "fashion_mnist"), ("cifar-10", "cifar10"),
-                         ("digit", "digits"), ("SVHN", None), (3, None)]
-)  # fmt: skip
+    ("typed", "meant"),
+    [
+        ("fashionmnist", "fashion_mnist"),
+        ("cifar-10", "cifar10"),
+        ("digit", "digits"),
+        ("SVHN", None),
+        (3, None),
+    ],
+)
 def test_an_unknown_name_brings_the_nearest(typed, meant):
     with pytest.raises(ValueError, match="Unknown data set .*Known: 'digits', 'mnist'") as error:
         nil.load_data(typed)

@@ -62,10 +62,12 @@ def test_a_gan_draws_what_a_judge_takes_for_digits(digits, judge):
     with torch.no_grad():
         made = nil.models.gan_recipes.unframed(gan(gan.latents(200)))
     noise = torch.rand_like(made) * 2 - 1
-    near = nil.metrics.prdc(nil.metrics.features(judge, digits.x_test),
-                            nil.metrics.features(judge, made))  # fmt: skip
-    far = nil.metrics.prdc(nil.metrics.features(judge, digits.x_test),
-                           nil.metrics.features(judge, noise))  # fmt: skip
+    near = nil.metrics.prdc(
+        nil.metrics.features(judge, digits.x_test), nil.metrics.features(judge, made)
+    )
+    far = nil.metrics.prdc(
+        nil.metrics.features(judge, digits.x_test), nil.metrics.features(judge, noise)
+    )
     assert near["coverage"] > far["coverage"] + 0.1
 
 

@@ -21,8 +21,9 @@ QUICK = DirectConfig(steps=4, joint=4, batch_size=8, width=8, answer=0.0)
 
 
 def train(model=None, config=QUICK, **settings):
-    return invert_layers(model or tiny_cnn(), config=config, device="cpu", progress=False,
-                         **settings)  # fmt: skip
+    return invert_layers(
+        model or tiny_cnn(), config=config, device="cpu", progress=False, **settings
+    )
 
 
 @cache
@@ -87,9 +88,15 @@ def test_the_model_is_left_alone_and_shared_not_copied():
     assert inverse.model is model and not any("model" in name for name in inverse.state_dict())
 
 
-@pytest.mark.parametrize("terms", [
-    {"image": 0.0, "cycle": 0.0}, {"block": 0.0}, {"cycle": 0.0}, {"image": 0.0},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"image": 0.0, "cycle": 0.0},
+        {"block": 0.0},
+        {"cycle": 0.0},
+        {"image": 0.0},
+    ],
+)
 def test_terms_of_weight_zero_are_not_computed(terms):
     joint = 0 if terms == {"image": 0.0, "cycle": 0.0} else 4
     inverse = train(config=replace(QUICK, joint=joint, **terms))
@@ -166,8 +173,12 @@ class Averaged(nn.Module):
     def __init__(self):
         super().__init__()
         self.image_shape, self.input_range = SHAPE, (0.0, 1.0)
-        self.body = nn.Sequential(nn.Conv2d(SHAPE[0], 4, 3, padding=1), nn.ReLU(),
-                                  nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())  # fmt: skip
+        self.body = nn.Sequential(
+            nn.Conv2d(SHAPE[0], 4, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.ReLU(),
+        )
         self.head = nn.Linear(4, 3)
 
     def forward(self, x):
@@ -214,8 +225,9 @@ def test_wrong_representations_are_refused():
 
 def test_a_report_on_every_way_back():
     inverse, x = trained(), torch.rand(16, *SHAPE)
-    once, told, searched = (inverse.report(x, way=way)["cycle"]
-                            for way in ("pass", "corrected", "refined"))  # fmt: skip
+    once, told, searched = (
+        inverse.report(x, way=way)["cycle"] for way in ("pass", "corrected", "refined")
+    )
     assert once.equals(inverse.report(x)["cycle"])
     assert (told < once).all() and (searched < once).all()
     with pytest.raises(ValueError, match="mean 'refined'"):
@@ -264,8 +276,9 @@ def test_a_pass_is_told_what_was_wrong_and_errs_less(span):
     x = torch.rand(6, *SHAPE) * (span[1] - span[0]) + span[0]
     for depth, a in enumerate(inverse.representations(x), 1):
         made = [inverse(a, depth), *(inverse.corrected(a, depth, steps=n) for n in (1, 4, 16))]
-        far = torch.stack([(inverse.representations(y, depth)[-1] - a).flatten(1).abs().mean(1)
-                           for y in made])  # fmt: skip
+        far = torch.stack(
+            [(inverse.representations(y, depth)[-1] - a).flatten(1).abs().mean(1) for y in made]
+        )
         assert (far.diff(dim=0) <= 0).all() and far[-1].sum() < 0.98 * far[0].sum()
         assert all(span[0] <= y.min() and y.max() <= span[1] for y in made)
         assert not made[-1].requires_grad
@@ -340,10 +353,15 @@ def test_it_begins_where_an_inverse_of_a_shallower_cut_ended(tmp_path):
         train(model, still, cut=names[1], checkpoint=tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("cut, settings, words", [
-    (0, {}, "not the first of"), (1, {"model": 1}, "another model"), (1, {"width": 4}, "a width"),
-    (1, {"input_range": (-2.0, 2.0)}, "a range"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cut, settings, words",
+    [
+        (0, {}, "not the first of"),
+        (1, {"model": 1}, "another model"),
+        (1, {"width": 4}, "a width"),
+        (1, {"input_range": (-2.0, 2.0)}, "a range"),
+    ],
+)
 def test_a_start_that_does_not_fit_is_refused(cut, settings, words):
     settings = dict(settings)
     names = [block.name for block in train().blocks]
@@ -382,10 +400,17 @@ def test_together_every_depth_or_the_last_alone_is_trained(monkeypatch, every):
     assert depths == 40 * ([1, 2, 3] if every else [3])
 
 
-@pytest.mark.parametrize("data", [
-    torch.full((4, *SHAPE), 255.0), torch.zeros(4, 1, 5, 5), lambda n: torch.full((n, *SHAPE), 9.0),
-    torch.zeros(999, *SHAPE).index_fill(0, torch.tensor(500), torch.nan), torch.zeros(0, *SHAPE),
-], ids=["range", "shape", "function", "one NaN", "none"])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        torch.full((4, *SHAPE), 255.0),
+        torch.zeros(4, 1, 5, 5),
+        lambda n: torch.full((n, *SHAPE), 9.0),
+        torch.zeros(999, *SHAPE).index_fill(0, torch.tensor(500), torch.nan),
+        torch.zeros(0, *SHAPE),
+    ],
+    ids=["range", "shape", "function", "one NaN", "none"],
+)
 def test_images_that_do_not_fit_are_refused(data):
     message = r"rescale them|are expected|hold NaN|no images"
     with pytest.raises(ValueError, match=message):
@@ -410,11 +435,19 @@ def test_the_first_inverse_runs_once_a_step(monkeypatch):
     assert len(passes) == QUICK.steps, "beyond the first, a block needs no image"
 
 
-@pytest.mark.parametrize("after, before", [
-    ((8,), (5,)), ((8,), (4, 6, 6)), ((8, 1, 1), (4, 3, 3)), ((8, 4, 4), (3, 7, 9)),
-    ((36,), (4, 3, 3)), ((3, 9, 9), (5, 4, 4)), ((6, 4, 4), (7, 1, 1)),
-    ((3, 8, 8), (6, 4, 4)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "after, before",
+    [
+        ((8,), (5,)),
+        ((8,), (4, 6, 6)),
+        ((8, 1, 1), (4, 3, 3)),
+        ((8, 4, 4), (3, 7, 9)),
+        ((36,), (4, 3, 3)),
+        ((3, 9, 9), (5, 4, 4)),
+        ((6, 4, 4), (7, 1, 1)),
+        ((3, 8, 8), (6, 4, 4)),
+    ],
+)
 def test_an_inverse_has_the_shape_of_what_came_before(after, before):
     made = inverse_of(after, before, 8)(torch.rand(2, *after))
     assert tuple(made.shape[1:]) == before

@@ -24,8 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:The stage .* brought nothing")
 
 
 def train(model, config=QUICK, image_shape=SHAPE, **settings):
-    return invert_layers(model, config=config, image_shape=image_shape, device="cpu",
-                         progress=False, **settings)  # fmt: skip
+    return invert_layers(
+        model, config=config, image_shape=image_shape, device="cpu", progress=False, **settings
+    )
 
 
 def images(n=3, shape=SHAPE):
@@ -63,8 +64,11 @@ def works(model, image_shape=SHAPE, **settings):
     inverse = train(model, image_shape=image_shape, **settings)
     x = images(shape=image_shape)
     for depth, a in enumerate(inverse.representations(x), 1):
-        for made in (inverse(a, depth), inverse.corrected(a, depth, steps=1),
-                     inverse.refined(a, depth, steps=1)):  # fmt: skip
+        for made in (
+            inverse(a, depth),
+            inverse.corrected(a, depth, steps=1),
+            inverse.refined(a, depth, steps=1),
+        ):
             assert made.shape == x.shape and made.dtype == torch.float32
             assert torch.isfinite(made).all() and 0 <= made.min() and made.max() <= 1
     table = inverse.report(n=4)
@@ -230,9 +234,14 @@ def test_a_linear_layer_inside_a_branch_is_not_the_last():
 
 def vit():
     return torchvision.models.VisionTransformer(
-        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32,
+        image_size=32,
+        patch_size=8,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        mlp_dim=32,
         num_classes=K,
-    )  # fmt: skip
+    )
 
 
 VITS = {
@@ -259,17 +268,28 @@ def test_tokens_are_representations(name):
 def test_images_come_back_from_tokens(name):
     build, cut, _ = VITS[name]
     config = DirectConfig(steps=40, joint=0, batch_size=8, width=16, keep_best=False, answer=0.0)
-    inverses = (train(seeded(build).eval(), replace(config, steps=n), LARGER, cut=cut.format(0))
-                for n in (1, 40))  # fmt: skip
+    inverses = (
+        train(seeded(build).eval(), replace(config, steps=n), LARGER, cut=cut.format(0))
+        for n in (1, 40)
+    )
     before, after = (inverse.report(n=32)["psnr"] for inverse in inverses)
     assert (after > before + 2).all()
 
 
-@pytest.mark.parametrize("after, before", [
-    ((17, 8), (3, 32, 32)), ((16, 8), (3, 32, 16)), ((5, 8), (5, 8)), ((9, 8), (5, 6)),
-    ((8,), (17, 6)), ((17, 6), (8,)), ((7, 6), (3, 11, 11)), ((4, 6, 6), (9, 5)),
-    ((16, 192), (3, 32, 32)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "after, before",
+    [
+        ((17, 8), (3, 32, 32)),
+        ((16, 8), (3, 32, 16)),
+        ((5, 8), (5, 8)),
+        ((9, 8), (5, 6)),
+        ((8,), (17, 6)),
+        ((17, 6), (8,)),
+        ((7, 6), (3, 11, 11)),
+        ((4, 6, 6), (9, 5)),
+        ((16, 192), (3, 32, 32)),
+    ],
+)
 def test_an_inverse_between_tokens_and_others(after, before):
     inverse = inverse_of(after, before, 8)
     assert tuple(inverse(torch.rand(2, *after)).shape[1:]) == before
@@ -313,17 +333,26 @@ class HuggingFace(OrderedDict):
         self.logits = logits
 
 
-@pytest.mark.parametrize("form, words", [
-    (lambda y: (y, y), r"returned tuple.*return outputs\[0\]"),
-    (lambda y: {"logits": y}, r'returned dict.*outputs\["logits"\]'),
-    (HuggingFace, "returned HuggingFace"), (lambda y: y[:, :1], "one logit"),
-    (lambda y: y[:, 0], "one logit"), (lambda y: y * torch.nan, "not finite"),
-], ids=["tuple", "dict", "HuggingFace", "one", "flat", "nan"])  # fmt: skip
+@pytest.mark.parametrize(
+    "form, words",
+    [
+        (lambda y: (y, y), r"returned tuple.*return outputs\[0\]"),
+        (lambda y: {"logits": y}, r'returned dict.*outputs\["logits"\]'),
+        (HuggingFace, "returned HuggingFace"),
+        (lambda y: y[:, :1], "one logit"),
+        (lambda y: y[:, 0], "one logit"),
+        (lambda y: y * torch.nan, "not finite"),
+    ],
+    ids=["tuple", "dict", "HuggingFace", "one", "flat", "nan"],
+)
 def test_answers_that_are_no_logits_are_explained_before_the_training(form, words, monkeypatch):
     monkeypatch.setattr(Training, "advance", lambda self: pytest.fail("it trains"))
     model = seeded(Wrapped, form).eval()
-    for call in (lambda: train(model), lambda: train(model, cut=[model.conv1]),
-                 lambda: estimate(model, image_shape=SHAPE)):  # fmt: skip
+    for call in (
+        lambda: train(model),
+        lambda: train(model, cut=[model.conv1]),
+        lambda: estimate(model, image_shape=SHAPE),
+    ):
         with pytest.raises(ValueError, match=words):
             call()
 
@@ -370,8 +399,11 @@ def test_where_double_is_the_default():
 # ---- what it is wrapped in, and where it is called ----------------------------------------------
 
 
-@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda m: torch.compile(m, backend="eager")],
-                         ids=["DataParallel", "compile"])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrap",
+    [nn.DataParallel, lambda m: torch.compile(m, backend="eager")],
+    ids=["DataParallel", "compile"],
+)
 def test_a_wrapped_model_is_unwrapped(wrap, tmp_path):
     model = seeded(Net).eval()
     model.image_shape = SHAPE
@@ -461,14 +493,17 @@ class Signal(nn.Module):
 
 @pytest.mark.parametrize("along", [False, True])
 def test_signals(along):
-    shape, config = (1, 1, 128), DirectConfig(steps=60, joint=0, batch_size=16, width=8,
-                                              keep_best=False)  # fmt: skip
+    shape, config = (
+        (1, 1, 128),
+        DirectConfig(steps=60, joint=0, batch_size=16, width=8, keep_best=False),
+    )
     model = seeded(Signal, along).eval()
     inverse = works(model, shape)
     assert inverse.blocks[0].shape == ((4, 64) if along else (4, 1, 64))
     assert inverse.report(n=4)["ssim"].isna().all(), "it needs a window of 11 by 11 pixels"
-    before, after = (train(model, replace(config, steps=n), shape, cut="a").report(n=32)["psnr"]
-                     for n in (1, 60))  # fmt: skip
+    before, after = (
+        train(model, replace(config, steps=n), shape, cut="a").report(n=32)["psnr"] for n in (1, 60)
+    )
     assert after[0] > before[0] + 3
 
 

@@ -50,8 +50,14 @@ def test_bent_images_and_features_by_name_too():
 @pytest.mark.slow
 def test_with_dropout_it_is_the_same_up_to_chance():
     classifier = nil.load_classifier("digits")
-    batch = nil.invert_many(classifier, [0, 1, 2], together=True, device="cpu", progress=False,
-                            config=nil.InversionConfig(steps=150, batch_size=64))  # fmt: skip
+    batch = nil.invert_many(
+        classifier,
+        [0, 1, 2],
+        together=True,
+        device="cpu",
+        progress=False,
+        config=nil.InversionConfig(steps=150, batch_size=64),
+    )
     assert all(one.accuracy(500) > 0.9 for one in batch)
 
 
@@ -63,12 +69,15 @@ def test_the_classifier_and_the_random_state_are_left_alone():
     assert torch.equal(random, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("runs, what", [
-    ([{}, {"config": QUICK}], "one config"),
-    ([{}, {"conditioning": "label"}], "one kind of generator"),
-    ([{"checkpoint": "x"}, {"checkpoint": "x"}], "no checkpoint"),
-    ([], "at least one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "runs, what",
+    [
+        ([{}, {"config": QUICK}], "one config"),
+        ([{}, {"conditioning": "label"}], "one kind of generator"),
+        ([{"checkpoint": "x"}, {"checkpoint": "x"}], "no checkpoint"),
+        ([], "at least one"),
+    ],
+)
 def test_runs_that_do_not_fit_together_are_refused(runs, what):
     with pytest.raises(ValueError, match=what):
         together(runs)

@@ -75,10 +75,14 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
         fit_gan(tiny(), bars(), config=QUICK, seed=2, progress=False, checkpoint=file)
 
 
-@pytest.mark.parametrize(("images", "words"), [
-    (torch.zeros(20, 1, 28, 28), "are expected"), (torch.full((20, 1, 32, 32), 9.0), "rescale"),
-    (torch.full((20, 1, 32, 32), float("nan")), "NaN"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (torch.zeros(20, 1, 28, 28), "are expected"),
+        (torch.full((20, 1, 32, 32), 9.0), "rescale"),
+        (torch.full((20, 1, 32, 32), float("nan")), "NaN"),
+    ],
+)
 def test_images_that_do_not_fit_are_refused(images, words):
     with pytest.raises(ValueError, match=words):
         fit_gan(tiny(), images, progress=False)
@@ -95,8 +99,9 @@ def test_its_generator_is_inverted_like_any_network():
     fit_gan(gan, bars(), config=replace(QUICK, epochs=20, lr=2e-3), progress=False)
     G, random = gan.generator, torch.Generator().manual_seed(0)
     config = DirectConfig(steps=50, joint=50, batch_size=16, width=8, lr=5e-3)
-    inverse = invert_layers(G, list(G), data=gan.latents, config=config, device="cpu",
-                            progress=False)  # fmt: skip
+    inverse = invert_layers(
+        G, list(G), data=gan.latents, config=config, device="cpu", progress=False
+    )
     z = gan.latents(64, random)
     with torch.no_grad():
         found = inverse(G(z))
@@ -107,8 +112,13 @@ def test_its_generator_is_inverted_like_any_network():
 
 def test_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     digits = nil.load_data("digits")
-    small = replace(digits, x_train=digits.x_train[:64], y_train=digits.y_train[:64],
-                    x_test=digits.x_test[:40], y_test=digits.y_test[:40])  # fmt: skip
+    small = replace(
+        digits,
+        x_train=digits.x_train[:64],
+        y_train=digits.y_train[:64],
+        x_test=digits.x_test[:40],
+        y_test=digits.y_test[:40],
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shipped_gan, "load_data", lambda name: small)
     monkeypatch.setitem(shipped_gan.RECIPES, "digits", ({}, replace(QUICK, epochs=1)))

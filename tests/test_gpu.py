@@ -53,8 +53,9 @@ def test_a_checkpoint_moves_between_devices(tmp_path):
 
 @pytest.mark.parametrize("together", [False, True])
 def test_several_at_once(together):
-    many = nil.invert_many(tiny_cnn(), [0, 1], config=QUICK, device="cuda", progress=False,
-                           together=together)  # fmt: skip
+    many = nil.invert_many(
+        tiny_cnn(), [0, 1], config=QUICK, device="cuda", progress=False, together=together
+    )
     assert all(one.device.type == "cuda" for one in many)
     assert not torch.equal(many[0].sample(1)[0], many[1].sample(1)[0])
 
@@ -84,8 +85,9 @@ def test_out_of_distribution_detection():
     data = quadrants()
     config = nil.ood.ExclusionConfig(epochs=3, excluded=16, batch_size=16, inversion=QUICK)
     network = nil.CNN(data.image_shape, 4, widths=(8, 16))
-    found = nil.ood.train_with_exclusion(data, network, config=config, device="cuda",
-                                         progress=False)  # fmt: skip
+    found = nil.ood.train_with_exclusion(
+        data, network, config=config, device="cuda", progress=False
+    )
     assert found.score(data.x_test).device.type == "cpu"
     assert len(found.history["loss"]) == 3
 
@@ -93,10 +95,11 @@ def test_out_of_distribution_detection():
 def test_reconstruction():
     config = nil.reconstruction.StationaryConfig(steps=5)
     cpu, gpu = (
-        nil.reconstruction.stationary(tiny_mlp(), config=config, image_shape=(1, 8, 8),
-                                      device=device, progress=False)
+        nil.reconstruction.stationary(
+            tiny_mlp(), config=config, image_shape=(1, 8, 8), device=device, progress=False
+        )
         for device in DEVICES
-    )  # fmt: skip
+    )
     torch.testing.assert_close(cpu.images, gpu.images, rtol=1e-2, atol=1e-2)
 
 
@@ -122,6 +125,11 @@ def test_matching_and_the_privacy_test():
 
 def test_training(tmp_path):
     data, model = quadrants(), nil.CNN((1, 8, 8), 3, widths=(8, 16)).cuda()
-    history = nil.fit(model, data, config=nil.FitConfig(epochs=2, batch_size=16), progress=False,
-                      checkpoint=tmp_path / "fit.safetensors")  # fmt: skip
+    history = nil.fit(
+        model,
+        data,
+        config=nil.FitConfig(epochs=2, batch_size=16),
+        progress=False,
+        checkpoint=tmp_path / "fit.safetensors",
+    )
     assert len(history["loss"]) == 2 and next(model.parameters()).is_cuda

@@ -89,8 +89,14 @@ def test_the_same_seed_gives_the_same_tensors():
 
 
 def test_many_generators_are_the_single_ones_side_by_side(tmp_path):
-    many = nil.invert_many(tiny_cnn(), [0, 5], config=QUICK, progress=False, device="cpu",
-                           checkpoint=tmp_path / "g.safetensors")  # fmt: skip
+    many = nil.invert_many(
+        tiny_cnn(),
+        [0, 5],
+        config=QUICK,
+        progress=False,
+        device="cpu",
+        checkpoint=tmp_path / "g.safetensors",
+    )
     assert [inversion.seed for inversion in many] == [0, 5]
     for inversion in many:
         assert_same(result(inversion), result(invert(seed=inversion.seed)))
@@ -110,10 +116,13 @@ def test_a_readers_own_module():
 
 @pytest.mark.parametrize(
     ("cls", "settings"),
-    [(nil.ViT, dict(patch=4, dim=16, heads=2, depth=1)), (nil.MLP, dict(widths=(16,))),
-     (nil.ResNet, dict(widths=(4, 8, 8)))],
+    [
+        (nil.ViT, dict(patch=4, dim=16, heads=2, depth=1)),
+        (nil.MLP, dict(widths=(16,))),
+        (nil.ResNet, dict(widths=(4, 8, 8))),
+    ],
     ids=["ViT", "MLP", "ResNet"],
-)  # fmt: skip
+)
 def test_other_architectures(cls, settings):
     model = seeded(cls, (1, 12, 12), 4, **settings).eval()
     before = snapshot(model)
@@ -133,8 +142,9 @@ def test_features_may_be_named():
 
 
 def test_a_network_without_linear_layers_has_the_input_of_its_last_convolution():
-    model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 10),
-                                         nn.Flatten()))  # fmt: skip
+    model = seeded(
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 10), nn.Flatten())
+    )
     named = invert(model, image_shape=(1, 12, 12), features="1")
     assert invert(model, image_shape=(1, 12, 12)).history == named.history
 
@@ -322,10 +332,15 @@ def test_the_classifier_comes_back_untouched(error, where):
 
 @pytest.mark.parametrize(
     "settings",
-    [dict(image_shape=(3, 12, 12)), dict(num_classes=7), dict(features="nowhere"),
-     dict(loss=nil.InversionLoss(), conditioning=nil.Label(9)), dict(input_range=(1, 0))],
+    [
+        dict(image_shape=(3, 12, 12)),
+        dict(num_classes=7),
+        dict(features="nowhere"),
+        dict(loss=nil.InversionLoss(), conditioning=nil.Label(9)),
+        dict(input_range=(1, 0)),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_refused_call_leaves_the_classifier_untouched(settings):
     model = mixed()
     before = snapshot(model)

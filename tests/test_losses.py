@@ -211,12 +211,18 @@ def test_total_variation_by_a_double_loop():
     x = gaussians(2, 3, 4, 5)
     across = [
         abs(x[b, c, i, j + 1] - x[b, c, i, j])
-        for b in range(2) for c in range(3) for i in range(4) for j in range(4)
-    ]  # fmt: skip
+        for b in range(2)
+        for c in range(3)
+        for i in range(4)
+        for j in range(4)
+    ]
     down = [
         abs(x[b, c, i + 1, j] - x[b, c, i, j])
-        for b in range(2) for c in range(3) for i in range(3) for j in range(5)
-    ]  # fmt: skip
+        for b in range(2)
+        for c in range(3)
+        for i in range(3)
+        for j in range(5)
+    ]
     expected = np.mean(across) + np.mean(down)
     assert losses.total_variation(x).item() == pytest.approx(expected)
     assert losses.total_variation(3 + 0 * x).item() == 0
@@ -236,8 +242,9 @@ BATCH = dict(
 )
 WEIGHTS = tuple(losses.TERMS)
 USES = {name: (name,) for name in WEIGHTS} | {
-    "perturbed_kl": ("perturbed", "kl"), "perturbed_cross_entropy": ("perturbed", "cross_entropy")
-}  # fmt: skip
+    "perturbed_kl": ("perturbed", "kl"),
+    "perturbed_cross_entropy": ("perturbed", "cross_entropy"),
+}
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms():

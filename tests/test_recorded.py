@@ -31,16 +31,27 @@ except FileNotFoundError:
     pass
 child = "open('results/child.csv'); import os; os._exit(0)"
 subprocess.run([sys.executable, "-c", child], check=True)"""
-OPENED = {"weights/read.json", "results/bytes.csv", "results/relative.csv", "results/child.csv",
-          "weights/rust.safetensors", "weights/loaded.safetensors"}  # fmt: skip
+OPENED = {
+    "weights/read.json",
+    "results/bytes.csv",
+    "results/relative.csv",
+    "results/child.csv",
+    "weights/rust.safetensors",
+    "weights/loaded.safetensors",
+}
 
 
 @pytest.fixture
 def data(tmp_path):
     """A folder like data/, with more files than are opened."""
     folder = tmp_path / "data"
-    for name in (*OPENED, "weights/asked.json", "weights/other.json", "results/other.csv",
-                 "../outside.csv"):  # fmt: skip
+    for name in (
+        *OPENED,
+        "weights/asked.json",
+        "weights/other.json",
+        "results/other.csv",
+        "../outside.csv",
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")

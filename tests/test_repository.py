@@ -192,9 +192,16 @@ def test_nothing_that_executes_code_is_loaded():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("name", [
-    "pickle", "cloudpickle", "joblib.load", "pandas.read_pickle", "torch.load",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pickle",
+        "cloudpickle",
+        "joblib.load",
+        "pandas.read_pickle",
+        "torch.load",
+    ],
+)
 def test_what_executes_code_would_be_found(name):
     module, _, function = name.partition(".")
     function = function or "anything"

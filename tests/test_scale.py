@@ -39,12 +39,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cut", "convolutions"), [
-    ("resnet50", "layer3.1", 30), ("regnet_y_400mf", "trunk_output.block3", 30),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "cut", "convolutions"),
+    [
+        ("resnet50", "layer3.1", 30),
+        ("regnet_y_400mf", "trunk_output.block3", 30),
+    ],
+)
 def test_every_stage_runs_at_224_pixels_within_4_gb(name, cut, convolutions):
-    done = subprocess.run([sys.executable, "-c", AT_224, name, cut, str(convolutions)],
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", AT_224, name, cut, str(convolutions)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 4
 

@@ -42,8 +42,12 @@ print(os.listdir(), "netinv_lite" in nil.__file__)
 print(nil.load_referee("digits").num_classes, len(nil.studies.load_results("losses")) > 0)
 judge = "import netinv_lite as nil; print(nil.load_judge('digits').num_classes)"
 print(subprocess.run([sys.executable, "-c", judge], capture_output=True, text=True).stdout)"""
-FILES = ["results/losses.csv", "weights/*.json",
-         "weights/digits-judge.safetensors", "weights/digits-referee.safetensors"]  # fmt: skip
+FILES = [
+    "results/losses.csv",
+    "weights/*.json",
+    "weights/digits-judge.safetensors",
+    "weights/digits-referee.safetensors",
+]
 MORE = """try:
     nil.load_classifier("digits")
 except (OSError, ValueError):
@@ -74,11 +78,18 @@ def test_without_the_extra_cell_it_does_not_run(python, tmp_path):
 
 
 def write_tree(root):
-    for name in ("netinv_lite/__init__.py", "netinv_lite/a/b.py", "netinv_lite/a/b.pyc",
-                 "netinv_lite/__pycache__/x.py", "netinv_lite/_data/weights/old.json",
-                 "data/weights/mnist.json", "data/weights/mnist.safetensors",
-                 "data/weights/svhn.json", "data/weights/svhn.safetensors",
-                 "data/results/speed.csv"):  # fmt: skip
+    for name in (
+        "netinv_lite/__init__.py",
+        "netinv_lite/a/b.py",
+        "netinv_lite/a/b.pyc",
+        "netinv_lite/__pycache__/x.py",
+        "netinv_lite/_data/weights/old.json",
+        "data/weights/mnist.json",
+        "data/weights/mnist.safetensors",
+        "data/weights/svhn.json",
+        "data/weights/svhn.safetensors",
+        "data/results/speed.csv",
+    ):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -86,8 +97,9 @@ def write_tree(root):
 
 def test_the_bundle_holds_the_sources_and_what_is_on_record_only(tmp_path):
     write_tree(tmp_path)
-    notebook = stored_chapter(files=["results/speed.csv", "weights/*.json",
-                                     "weights/mnist.safetensors"])  # fmt: skip
+    notebook = stored_chapter(
+        files=["results/speed.csv", "weights/*.json", "weights/mnist.safetensors"]
+    )
     files = recorded.needed(notebook, tmp_path / "data")
     data = standalone.bundle(files, tmp_path)
     assert zipfile.ZipFile(io.BytesIO(data)).namelist() == [

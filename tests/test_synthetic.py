@@ -64,8 +64,9 @@ def test_mixtures_and_given_images():
 def test_images_of_a_classifiers_own_inversions():
     classifier = nil.load_classifier("digits")
     config = nil.InversionConfig(steps=5, batch_size=16)
-    runs = [nil.invert(classifier, config=config, seed=s, device="cpu", progress=False)
-            for s in (0, 1)]  # fmt: skip
+    runs = [
+        nil.invert(classifier, config=config, seed=s, device="cpu", progress=False) for s in (0, 1)
+    ]
     x = drawn(synthetic.inverted(runs), 20)
     assert x.shape == (20, 1, 28, 28)
 

@@ -228,13 +228,17 @@ def replaced(**fields):
         (dict(x_train=DATA.x_train[:0], y_train=DATA.y_train[:0]), "0 images and 0 labels"),
         (dict(x_train=DATA.x_train / 0), "NaN or infinity"),
         (dict(x_train=DATA.x_train * 127.5), "outside the input range .*rescale"),
-        (dict(x_train=DATA.x_train.expand(-1, 3, -1, -1), x_test=DATA.x_test[:0],
-              y_test=DATA.y_test[:0]),
-         r"images of shape \(3, 8, 8\)"),
-        (dict(y_train=DATA.y_train + 1, classes=tuple("abcd")),
-         r"reach from 1 to 3; 3 classes"),
+        (
+            dict(
+                x_train=DATA.x_train.expand(-1, 3, -1, -1),
+                x_test=DATA.x_test[:0],
+                y_test=DATA.y_test[:0],
+            ),
+            r"images of shape \(3, 8, 8\)",
+        ),
+        (dict(y_train=DATA.y_train + 1, classes=tuple("abcd")), r"reach from 1 to 3; 3 classes"),
     ],
-)  # fmt: skip
+)
 def test_data_that_do_not_fit_are_refused_before_the_first_step(fields, message):
     model = cnn()
     before = snapshot(model)
@@ -265,8 +269,11 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     run(cnn(), replace(BRIEF, epochs=1), checkpoint=file)
     kept = file.read_bytes()
     config = replace(BRIEF, epochs=1)
-    for settings in (dict(config=BRIEF), dict(config=config, seed=1),
-                     dict(config=config, data=replaced(name="other"))):  # fmt: skip
+    for settings in (
+        dict(config=BRIEF),
+        dict(config=config, seed=1),
+        dict(config=config, data=replaced(name="other")),
+    ):
         with pytest.raises(ValueError, match="belongs to another run .*remove it or name"):
             run(cnn(), checkpoint=file, **settings)
     with pytest.raises(ValueError, match="holds another network .*remove it or name"):
@@ -283,9 +290,18 @@ def test_accuracy_of_nothing_or_of_unequal_lengths_is_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(epochs=0), dict(batch_size=1), dict(lr=0), dict(lr=-1), dict(lr=float("nan")),
-              dict(eps=-1), dict(attack_steps=0)], ids=str
-)  # fmt: skip
+    "wrong",
+    [
+        dict(epochs=0),
+        dict(batch_size=1),
+        dict(lr=0),
+        dict(lr=-1),
+        dict(lr=float("nan")),
+        dict(eps=-1),
+        dict(attack_steps=0),
+    ],
+    ids=str,
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
         FitConfig(**wrong)

@@ -196,8 +196,14 @@ def test_a_default_type_of_double(method):
     try:
         works(build(Net), method)
         soft = nil.SoftTargets(K, torch.tensor([[0.5, 0.5, 0.0]]))
-        inversion = nil.invert(build(Net), image_shape=SHAPE, conditioning=soft, config=TINY,
-                               device="cpu", progress=False)  # fmt: skip
+        inversion = nil.invert(
+            build(Net),
+            image_shape=SHAPE,
+            conditioning=soft,
+            config=TINY,
+            device="cpu",
+            progress=False,
+        )
         assert len(inversion.sample(2)[0]) == 2
     finally:
         torch.set_default_dtype(torch.float32)
@@ -319,8 +325,9 @@ def test_signals_and_a_view(shape, method):
 
 @pytest.mark.parametrize("method", ["invert", "features", "ascent"])
 def test_a_network_without_a_linear_layer(method):
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, K, 1),
-                          nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()  # fmt: skip
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, K, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).eval()
     works(model, method)
 
 

@@ -51,15 +51,18 @@ NOISE = ExclusionConfig(garbage="noise", epochs=3, settle=0, excluded=24, batch_
 FEW = DistillConfig(steps=3, batch_size=8)
 SMALL = GANConfig(epochs=2, batch_size=16, average=0.5)
 RECORD = {
-    "architecture": "MLP", "input_range": [0, 1], "classes": list("abc"),
+    "architecture": "MLP",
+    "input_range": [0, 1],
+    "classes": list("abc"),
     "arguments": {"image_shape": [1, 8, 8], "num_classes": 3, "widths": [16, 8]},
-}  # fmt: skip
+}
 
 
 def excluding(data=DATA, network=None, config=NOISE, **settings):
     network = tiny_mlp(4) if network is None else network
-    return train_with_exclusion(data, network, config=config, device="cpu", progress=False,
-                                **settings)  # fmt: skip
+    return train_with_exclusion(
+        data, network, config=config, device="cpu", progress=False, **settings
+    )
 
 
 def fitted(model, data=DATA, config=BRIEF, **settings):
@@ -150,13 +153,16 @@ def test_arrays_and_lists_are_images():
     fitted(tiny_mlp(), data)
 
 
-@pytest.mark.parametrize(("x", "words"), [
-    (np.zeros((6, 8, 8)), r"A channel is missing: x\[:, None\]"),
-    (np.zeros((6, 28, 28, 3)), r"channels last.*permute\(0, 3, 1, 2\)"),
-    (np.array(["a"] * 6), "must be numbers"),
-    (TensorDataset(torch.zeros(6, 1, 8, 8)), "not TensorDataset. Stack them"),
-    (torch.zeros(6, 1, 8, 8).to(torch.complex64), "complex64"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.zeros((6, 8, 8)), r"A channel is missing: x\[:, None\]"),
+        (np.zeros((6, 28, 28, 3)), r"channels last.*permute\(0, 3, 1, 2\)"),
+        (np.array(["a"] * 6), "must be numbers"),
+        (TensorDataset(torch.zeros(6, 1, 8, 8)), "not TensorDataset. Stack them"),
+        (torch.zeros(6, 1, 8, 8).to(torch.complex64), "complex64"),
+    ],
+)
 def test_what_is_no_image_is_one_sentence(x, words):
     with pytest.raises(ValueError, match=words):
         nil.ImageData(x, [0, 1, 2] * 2, x, [0, 1, 2] * 2)
@@ -166,9 +172,14 @@ def test_what_is_no_image_is_one_sentence(x, words):
         Pixels(x)
 
 
-@pytest.mark.parametrize("call", [
-    lambda data: fitted(tiny_mlp(), data), lambda data: excluding(data),
-], ids=["fit", "ood"])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda data: fitted(tiny_mlp(), data),
+        lambda data: excluding(data),
+    ],
+    ids=["fit", "ood"],
+)
 def test_a_loader_in_place_of_data_is_one_sentence(call):
     dataset = TensorDataset(DATA.x_train, DATA.y_train)
     for given in (dataset, DataLoader(dataset), (DATA.x_train, DATA.y_train), None):
@@ -206,8 +217,10 @@ def test_baselines_of_a_head_without_bias_are_those_of_a_bias_of_zero():
     data = quadrants(120)
     bare, zero = seeded(Bare), seeded(Bare, bias=True)
     zero.load_state_dict({**bare.state_dict(), "head.bias": torch.zeros(3)})
-    assert_same(Baselines(bare, data.x_train, data.y_train)(data.x_test),
-                Baselines(zero, data.x_train, data.y_train)(data.x_test))  # fmt: skip
+    assert_same(
+        Baselines(bare, data.x_train, data.y_train)(data.x_test),
+        Baselines(zero, data.x_train, data.y_train)(data.x_test),
+    )
 
 
 def test_baselines_say_what_they_lack():
@@ -219,8 +232,14 @@ def test_baselines_say_what_they_lack():
         Baselines(model, torch.cat([x, x]), torch.cat([y, y]) % 2 * 2)
     with pytest.raises(ValueError, match="reach from 1 to 3"):
         Baselines(model, torch.cat([x, x]), torch.cat([y, y]) + 1)
-    wider = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Unflatten(1, (3, 2, 1)), nn.Flatten(2),
-                          nn.AvgPool1d(2), nn.Flatten())  # fmt: skip
+    wider = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64, 6),
+        nn.Unflatten(1, (3, 2, 1)),
+        nn.Flatten(2),
+        nn.AvgPool1d(2),
+        nn.Flatten(),
+    )
     wider.input_range = (-1.0, 1.0)
     with pytest.raises(ValueError, match="makes 6 numbers, not the 3 logits"):
         Baselines(wider, torch.cat([x, x]), torch.cat([y, y]))
@@ -352,10 +371,12 @@ def test_files_have_the_permissions_of_the_umask_or_those_they_had(tmp_path, uma
     def mode(path):
         return stat.S_IMODE(path.stat().st_mode)
 
-    for i, write in enumerate((
-        lambda path: weights.write_tensors(path, {"w": torch.ones(2)}),
-        lambda path: weights.write_json(path, {"a": 1}),
-    )):  # fmt: skip
+    for i, write in enumerate(
+        (
+            lambda path: weights.write_tensors(path, {"w": torch.ones(2)}),
+            lambda path: weights.write_json(path, {"a": 1}),
+        )
+    ):
         file = write(tmp_path / f"{i}")
         assert mode(file) == umask
         file.chmod(0o600)
@@ -490,10 +511,14 @@ def test_what_json_cannot_hold_is_refused_before_the_work(extra, tmp_path):
     fitted(model)  # without a file nothing has to be saved
 
 
-@pytest.mark.parametrize(("kind", "t"), [
-    ("torch.complex128", torch.ones(2, dtype=torch.complex128)), ("meta", torch.ones(2).to("meta")),
-    ("torch.sparse_coo", torch.ones(2, 2).to_sparse()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "t"),
+    [
+        ("torch.complex128", torch.ones(2, dtype=torch.complex128)),
+        ("meta", torch.ones(2).to("meta")),
+        ("torch.sparse_coo", torch.ones(2, 2).to_sparse()),
+    ],
+)
 def test_a_tensor_that_the_format_cannot_hold_is_refused_before_the_work(kind, t, tmp_path):
     model = tiny_mlp()
     model.register_buffer("odd", t)
@@ -546,19 +571,28 @@ def test_a_weight_that_float16_cannot_hold_is_kept_as_it_is(tmp_path):
     assert load_classifier(tmp_path / "m.safetensors").layers[-1].bias[0] == 1e6
 
 
-@pytest.mark.parametrize(("path", "record"), [
-    ("m.json", RECORD), ("m.v2", RECORD), ("m.safetensors", {"architecture": "MLP"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "record"),
+    [
+        ("m.json", RECORD),
+        ("m.v2", RECORD),
+        ("m.safetensors", {"architecture": "MLP"}),
+    ],
+)
 def test_a_classifier_that_could_not_be_loaded_is_not_saved(path, record, tmp_path):
     with pytest.raises(ValueError, match="must end in .safetensors, and the record name"):
         save_classifier(tiny_mlp(), tmp_path / path, record)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("change", [
-    {"arguments": {"depth": 3}}, {"classes": None},
-    {"arguments": RECORD["arguments"] | {"widths": [8]}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arguments": {"depth": 3}},
+        {"classes": None},
+        {"arguments": RECORD["arguments"] | {"widths": [8]}},
+    ],
+)
 def test_a_record_that_describes_another_network_is_one_sentence(change, tmp_path):
     file = tmp_path / "m.safetensors"
     record = save_classifier(tiny_mlp(), file, RECORD)
@@ -672,11 +706,21 @@ def everything(mode):
         taught = teach(model, noise, student, config=FEW, progress=False)
         detector = excluding(network=network)
         losses = fit_gan(gan, images, config=SMALL, progress=False)
-        made = [accuracy(model, DATA.x_test.clone(), DATA.y_test, eps=1.0, steps=2),
-                searched(gan, images[:2])]  # fmt: skip
+        made = [
+            accuracy(model, DATA.x_test.clone(), DATA.y_test, eps=1.0, steps=2),
+            searched(gan, images[:2]),
+        ]
         torch.manual_seed(0)
-        made.append(pgd(model, images[:3, :, :8, :8], torch.tensor([0, 1, 2]), eps=1, steps=2,
-                        input_range=(-1, 1)))  # fmt: skip
+        made.append(
+            pgd(
+                model,
+                images[:3, :, :8, :8],
+                torch.tensor([0, 1, 2]),
+                eps=1,
+                steps=2,
+                input_range=(-1, 1),
+            )
+        )
     states = [m.state_dict() for m in (model, taught, detector, gan)]
     return [history, losses, *made, *states]
 
@@ -723,10 +767,15 @@ def _four_logits_made_in_inference_mode():
         return tiny_mlp(4)
 
 
-@pytest.mark.parametrize("made", [
-    lambda n: (torch.rand(n, 1, 8, 8), torch.zeros(n)), lambda n: torch.rand(n, 64),
-    lambda n: torch.rand(n - 1, 1, 8, 8), lambda n: torch.zeros(n, 1, 8, 8, dtype=torch.uint8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda n: (torch.rand(n, 1, 8, 8), torch.zeros(n)),
+        lambda n: torch.rand(n, 64),
+        lambda n: torch.rand(n - 1, 1, 8, 8),
+        lambda n: torch.zeros(n, 1, 8, 8, dtype=torch.uint8),
+    ],
+)
 def test_a_source_of_something_else_is_said(made):
     with pytest.raises(ValueError, match=r"source\(8\) must return 8 images .*it returned "):
         teach(tiny_mlp(), made, tiny_mlp(), config=FEW, progress=False)
@@ -825,11 +874,12 @@ def test_a_result_is_a_sentence_and_no_page():
     data = quadrants(120)
     shown = {
         repr(DATA): "ImageData('quadrants': 48 training and 48 test images of shape (1, 8, 8) "
-                    "from -1 to 1, 3 classes)",
+        "from -1 to 1, 3 classes)",
         repr(excluding()): "Detector(MLP, 3 classes and the garbage, images of shape (1, 8, 8), "
-                           "scored by 'garbage', 3 epochs)",
-        repr(Baselines(seeded(Viewing), data.x_train, data.y_train)):
-            "Baselines(Viewing, fitted to 60 images)",
+        "scored by 'garbage', 3 epochs)",
+        repr(
+            Baselines(seeded(Viewing), data.x_train, data.y_train)
+        ): "Baselines(Viewing, fitted to 60 images)",
         repr(Pixels(data.x_train)): "Pixels(fitted to 60 images)",
-    }  # fmt: skip
+    }
     assert list(shown) == list(shown.values())

@@ -139,8 +139,9 @@ def test_no_flipped_bit_of_what_was_written_is_read(tmp_path):
 def test_equal_content_is_an_equal_file(tmp_path):
     tensors = {name: torch.arange(4.0) for name in "dabc"}
     about = {"config": {2: [1.5, None], 10: float("inf")}, "step": 12, "seed": 3, "model": "é"}
-    files = [weights.write_tensors(tmp_path / f"{i}.safetensors", tensors, **about)
-             for i in range(9)]  # fmt: skip
+    files = [
+        weights.write_tensors(tmp_path / f"{i}.safetensors", tensors, **about) for i in range(9)
+    ]
     assert len({file.read_bytes() for file in files}) == 1
     assert weights.read_tensors(files[0])[1] == json.loads(json.dumps(about))
 
@@ -198,11 +199,15 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 def test_tensors_and_metadata_come_back(tmp_path):
     shared = torch.arange(4.0)
     tensors = {
-        "a": shared, "tied": shared, "view": shared[:2],
-        "half": torch.ones(3).half(), "step": torch.tensor(3), "flag": torch.tensor([True, False]),
+        "a": shared,
+        "tied": shared,
+        "view": shared[:2],
+        "half": torch.ones(3).half(),
+        "step": torch.tensor(3),
+        "flag": torch.tensor([True, False]),
         "last": torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last),
         "turned": torch.rand(3, 2).T,
-    }  # fmt: skip
+    }
     path = tmp_path / "new" / "t.safetensors"
     file = weights.write_tensors(path, tensors, n=3, history=[0.1, 1e-9])
     back, metadata = weights.read_tensors(file)
@@ -228,9 +233,11 @@ def test_a_fingerprint_tells_values_and_names_apart_and_not_memory_order():
 def test_a_saved_classifier_loads_with_its_record(tmp_path):
     model = tiny_cnn()
     record = {
-        "architecture": "CNN", "input_range": [0, 1], "classes": list("abcd"),
+        "architecture": "CNN",
+        "input_range": [0, 1],
+        "classes": list("abcd"),
         "arguments": {"image_shape": [1, 12, 12], "num_classes": 4, "widths": [8, 16]},
-    }  # fmt: skip
+    }
     saved = save_classifier(model, tmp_path / "tiny.safetensors", record)
     loaded = load_classifier(tmp_path / "tiny.safetensors")
     assert loaded.record == saved and loaded.classes == ("a", "b", "c", "d")

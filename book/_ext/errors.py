@@ -32,8 +32,9 @@ def anchors(folder: Path = PACKAGE) -> dict[tuple[str, str], str]:
         for said in gathered(collected(folder), key):
             name, used = anchor_of(said.problem), set(found.values())
             numbered = (f"{name}-{n}" for n in range(2, 999))
-            found[key, str(said.problem)] = name if name not in used else next(
-                other for other in numbered if other not in used)  # fmt: skip
+            found[key, str(said.problem)] = (
+                name if name not in used else next(other for other in numbered if other not in used)
+            )
     return found
 
 
@@ -68,8 +69,13 @@ def place_of(entry: Entry, folder: Path = PACKAGE) -> list[nodes.Node]:
         return [nodes.literal("", entry.scope), nodes.Text(" in "), file] if entry.scope else [file]
     out: list[nodes.Node] = []
     for target in targets[:MOST]:
-        link = addnodes.pending_xref("", nodes.literal("", target.partition(".")[2]),
-                                     refdomain="py", reftype="obj", reftarget=target)  # fmt: skip
+        link = addnodes.pending_xref(
+            "",
+            nodes.literal("", target.partition(".")[2]),
+            refdomain="py",
+            reftype="obj",
+            reftarget=target,
+        )
         out += [nodes.Text(", "), link] if out else [link]
     more = len(targets) - MOST
     return [*out, nodes.Text(f" and {more} more")] if more > 0 else out
@@ -162,9 +168,16 @@ class MessageRole(SphinxRole):
             anchor = find(fragment.rstrip(">"))
         except ValueError as error:
             return [], [self.inliner.reporter.error(str(error), line=self.lineno)]
-        link = addnodes.pending_xref("", nodes.inline("", words.strip()), refdomain="std",
-                                     reftype="ref", refexplicit=True, reftarget=anchor,
-                                     refdoc=self.env.docname, refwarn=True)  # fmt: skip
+        link = addnodes.pending_xref(
+            "",
+            nodes.inline("", words.strip()),
+            refdomain="std",
+            reftype="ref",
+            refexplicit=True,
+            reftarget=anchor,
+            refdoc=self.env.docname,
+            refwarn=True,
+        )
         return [link], []
 
 

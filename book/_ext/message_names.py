@@ -150,8 +150,10 @@ def _arguments(function) -> list[ast.arg]:
 def _default(function, name: str) -> ast.expr | None:
     args = function.args
     plain = [*args.posonlyargs, *args.args]
-    pairs = [*zip(plain[::-1], args.defaults[::-1], strict=False),
-             *zip(args.kwonlyargs, args.kw_defaults, strict=True)]  # fmt: skip
+    pairs = [
+        *zip(plain[::-1], args.defaults[::-1], strict=False),
+        *zip(args.kwonlyargs, args.kw_defaults, strict=True),
+    ]
     return next((value for arg, value in pairs if arg.arg == name), None)
 
 

@@ -20,9 +20,16 @@ from setup_cell import ROOT, repository_url
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+)")
 PATTERNS = (
-    "_config.yml", "README.md", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md",
-    "pyproject.toml", "environment.yml", "book/*.md", "book/*.ipynb",
-)  # fmt: skip
+    "_config.yml",
+    "README.md",
+    "CITATION.cff",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "pyproject.toml",
+    "environment.yml",
+    "book/*.md",
+    "book/*.ipynb",
+)
 
 # Contexts in which an address can only be this repository's. Each has one group: owner/name.
 _OURS = re.compile(

@@ -60,21 +60,38 @@ def draw(x: torch.Tensor, rows: dict[str, dict[int, torch.Tensor]]) -> Figure:
                 answers = model(made).argmax(1)
                 names.append(f"{SOURCES[source]}: {DEPTHS[depth]}")
                 pixels.append(to_rgb(made, model.input_range))
-                read.append(["" if a == b else model.classes[a]
-                             for a, b in zip(answers, wanted, strict=True)])  # fmt: skip
+                read.append(
+                    [
+                        "" if a == b else model.classes[a]
+                        for a, b in zip(answers, wanted, strict=True)
+                    ]
+                )
                 same = int((answers == wanted).sum())
-                said.append(f"{SOURCES[source]}, {DEPTHS[depth]} convolutions: the network reads "
-                            f"{same} of {len(x)} as before.")  # fmt: skip
+                said.append(
+                    f"{SOURCES[source]}, {DEPTHS[depth]} convolutions: the network reads "
+                    f"{same} of {len(x)} as before."
+                )
     cells = np.arange(len(pixels) * len(x)).reshape(len(pixels), len(x))
-    art = Gallery(np.concatenate(pixels), cells, names, np.array(read).ravel(), reader="network",
-                  right="as the original")  # fmt: skip
+    art = Gallery(
+        np.concatenate(pixels),
+        cells,
+        names,
+        np.array(read).ravel(),
+        reader="network",
+        right="as the original",
+    )
     return told(art.draw(), *said)
 
 
 def write(x: torch.Tensor, rows: dict[str, dict[int, torch.Tensor]], out: Path) -> None:
     print(plot.save(draw(x, rows), out / "book/figures/depths.png"))
-    record = {"command": "python book/tools/depths.py", "seed": SEED, "device": "cpu",
-              "sources": list(SOURCES), "convolutions": list(DEPTHS.values())}  # fmt: skip
+    record = {
+        "command": "python book/tools/depths.py",
+        "seed": SEED,
+        "device": "cpu",
+        "sources": list(SOURCES),
+        "convolutions": list(DEPTHS.values()),
+    }
     print(write_json(out / "data/results/depths.json", {**record, **versions()}))
 
 

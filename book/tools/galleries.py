@@ -34,8 +34,14 @@ def trained(dataset: str, preset: str, seed: int, steps: int | None) -> nil.Inve
     loss, config = nil.PRESETS[preset]
     config = dataclasses.replace(config, steps=steps or config.steps)
     checkpoint = Path("runs") / f"gallery-{dataset}-{preset}-{seed}.safetensors"
-    return nil.invert(nil.load_classifier(dataset), loss=loss, config=config, seed=seed,
-                      device="cpu", checkpoint=checkpoint)  # fmt: skip
+    return nil.invert(
+        nil.load_classifier(dataset),
+        loss=loss,
+        config=config,
+        seed=seed,
+        device="cpu",
+        checkpoint=checkpoint,
+    )
 
 
 @drawn
@@ -66,8 +72,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--datasets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
     parser.add_argument("--out", default=str(ROOT), help="root of the tree that is written to")
     args = parser.parse_args(argv)
-    record = {"command": "python book/tools/galleries.py", "seeds": list(SEEDS), "device": "cpu",
-              "images_of_each": PER_CLASS * 10, "judge_accuracy": {}}  # fmt: skip
+    record = {
+        "command": "python book/tools/galleries.py",
+        "seeds": list(SEEDS),
+        "device": "cpu",
+        "images_of_each": PER_CLASS * 10,
+        "judge_accuracy": {},
+    }
     for dataset in args.datasets:
         judge, images = nil.load_judge(dataset), {}
         for preset in ("paper", PRESETS[dataset]):
@@ -76,8 +87,11 @@ def main(argv: list[str] | None = None) -> int:
             images[preset] = [x[::PER_CLASS] for x, _ in many]
             shares = [round(metrics.judge_accuracy(judge, x, k), 4) for x, k in many]
             record["judge_accuracy"][f"{dataset} {preset}"] = shares
-        print(plot.save(draw(dataset, images, judge),
-                        Path(args.out) / f"book/figures/gallery-{dataset}.png"))  # fmt: skip
+        print(
+            plot.save(
+                draw(dataset, images, judge), Path(args.out) / f"book/figures/gallery-{dataset}.png"
+            )
+        )
     print(write_json(Path(args.out) / "data/results/galleries.json", {**record, **versions()}))
     return 0
 

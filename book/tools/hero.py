@@ -46,8 +46,9 @@ def panel(preset: str, classifier, judge, *, steps: int | None = None) -> Panel:
     config = dataclasses.replace(config, steps=steps or config.steps)
     checkpoint = Path("runs") / f"hero-{preset}.safetensors"
     start = time.perf_counter()
-    inversion = nil.invert(classifier, preset=preset, config=config, seed=SEED, device="cpu",
-                           checkpoint=checkpoint)  # fmt: skip
+    inversion = nil.invert(
+        classifier, preset=preset, config=config, seed=SEED, device="cpu", checkpoint=checkpoint
+    )
     seconds = round(time.perf_counter() - start, 1)
     checkpoint.unlink(missing_ok=True)
     shown = measured(inversion, PANELS[preset], classifier, judge)
@@ -59,12 +60,18 @@ def measured(inversion: nil.Inversion, title: str, classifier, judge) -> Panel:
     """New images of `inversion`, and what the classifier and the judge make of them."""
     images, labels = inversion.sample(PER_CLASS, seed=SEED + 1)
     read = metrics.logits(judge, images).argmax(1)
-    return Panel(title, images, labels, read, {
-        "images": len(images),
-        "classifier_accuracy": round(metrics.inversion_accuracy(classifier, images, labels), 4),
-        "classifier_confidence": round(metrics.confidence(classifier, images), 4),
-        "judge_accuracy": round((read == labels).float().mean().item(), 4),
-    })  # fmt: skip
+    return Panel(
+        title,
+        images,
+        labels,
+        read,
+        {
+            "images": len(images),
+            "classifier_accuracy": round(metrics.inversion_accuracy(classifier, images, labels), 4),
+            "classifier_confidence": round(metrics.confidence(classifier, images), 4),
+            "judge_accuracy": round((read == labels).float().mean().item(), 4),
+        },
+    )
 
 
 @drawn
@@ -72,8 +79,10 @@ def draw(panels: list[Panel], classes: tuple[str, ...], input_range) -> Figure:
     """One panel above the other: a class in each column, the judge's verdict under each image."""
     K, left, head, foot, top = len(classes), 0.06, 0.5, 0.32, 0.5
     cells = np.arange(K)[None, :] * PER_CLASS + np.arange(DRAWN)[:, None]  # (DRAWN, K)
-    boards = [mosaic(to_rgb(p.images, input_range), cells, agree=(p.read == p.labels).numpy())
-              for p in panels]  # fmt: skip
+    boards = [
+        mosaic(to_rgb(p.images, input_range), cells, agree=(p.read == p.labels).numpy())
+        for p in panels
+    ]
     width = WIDTH - 2 * left
     board = width * boards[0][0].shape[0] / boards[0][0].shape[1]
     height = top + len(panels) * (head + board) + foot
@@ -104,8 +113,12 @@ def draw(panels: list[Panel], classes: tuple[str, ...], input_range) -> Figure:
         ax.set_axis_off()
         _marks(ax, shown, cells, classes, pitch)
         y += board
-    write(left, height - 0.09, f"Under each image: what the judge, a second network, reads "
-          f"({TICK} as asked).", size=9)  # fmt: skip
+    write(
+        left,
+        height - 0.09,
+        f"Under each image: what the judge, a second network, reads ({TICK} as asked).",
+        size=9,
+    )
     return told(fig, *_alt(panels, classes))
 
 
@@ -114,13 +127,23 @@ def _marks(ax, shown: Panel, cells: np.ndarray, classes, pitch) -> None:
     for r, c in np.ndindex(cells.shape):
         read = int(shown.read[cells[r, c]])
         text, colour = (TICK, RIGHT) if read == c else (classes[read], DEEP)
-        ax.text(c * pitch_x + (pitch_x - unit) / 2, r * pitch_y + bar + 3.4 * unit, text, size=9,
-                ha="center", va="center_baseline", weight="bold", color=colour)  # fmt: skip
+        ax.text(
+            c * pitch_x + (pitch_x - unit) / 2,
+            r * pitch_y + bar + 3.4 * unit,
+            text,
+            size=9,
+            ha="center",
+            va="center_baseline",
+            weight="bold",
+            color=colour,
+        )
 
 
 def _alt(panels: list[Panel], classes: tuple[str, ...]) -> list[str]:
-    said = [f"{len(panels)} galleries of images that a generator drew by asking one classifier for "
-            f"each of its classes, {', '.join(classes)}."]  # fmt: skip
+    said = [
+        f"{len(panels)} galleries of images that a generator drew by asking one classifier for "
+        f"each of its classes, {', '.join(classes)}."
+    ]
     for p in panels:
         own, judge = (percent(p.numbers[f"{who}_accuracy"]) for who in ("classifier", "judge"))
         said.append(f"{p.title}: the classifier reads {own} as asked, the judge {judge}.")
