@@ -36,7 +36,12 @@ def test_v_lies_on_the_simplex_with_its_largest_entry_at_k(K, scale, n, seed):
 
 
 @quick
-@given(st.sampled_from(sorted(SCHEMES)), st.integers(2, 12), st.integers(1, 80), seeds)
+@given(
+    st.sampled_from(["label", "matrix", "vector", "vector-matrix"]),
+    st.integers(2, 12),
+    st.integers(1, 80),
+    seeds,
+)
 def test_every_scheme_draws_its_classes_equally_often(name, K, n, seed):
     conditioning = scheme(name, K, 4.0)
     condition = conditioning.draw(n, generator=random(seed))

@@ -49,7 +49,7 @@ class Template(nn.Module):
         torch.Size([2, 1, 28, 28])
     """
 
-    latent_dim, use_vector, use_matrix = 100, True, True
+    latent_dim = 100
 
     def __init__(
         self,
