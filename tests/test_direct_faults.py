@@ -136,6 +136,47 @@ def test_a_number_of_what_an_image_shows_is_not_taken_for_a_size():
         split(seeded(Measuring).eval(), SHAPE)
 
 
+class Doubled(torch.autograd.Function):
+    """What cannot be traced, as the memory-saving activations of some ports."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * g
+
+
+class Activation(nn.Module):
+    def forward(self, x):
+        return Doubled.apply(x)
+
+
+class Routed(nn.Module):
+    """Goes one of two ways by what it sees, inside a part of a model."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.inner(x) if x.mean() > -1e9 else x
+
+
+def test_a_part_that_cannot_be_traced_is_one_block():
+    first, second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 5, 3, 2, 1)
+    layers = [first, Activation(), Routed(), second, Activation(), nn.Flatten(), nn.Linear(80, K)]
+    model = nn.Sequential(*layers).eval()
+    a, blocks = whole(model, images())
+    assert [(b.name, b.shape) for b in blocks] == [
+        ("0", (4, 8, 8)), ("2", (4, 8, 8)), ("3", (5, 4, 4)), ("5", (80,))
+    ]  # fmt: skip
+    with torch.no_grad():
+        assert torch.allclose(model[-1](a), model(images()), atol=1e-6)
+    works(model)
+
+
 class Standardised(nn.Conv2d):
     """A convolution with standardised weights, as of networks with group normalisation."""
 

@@ -212,7 +212,10 @@ def _is(trace: Trace, n: fx.Node, kinds) -> bool:
 
 
 def _heavy(trace: Trace, n: fx.Node) -> bool:
-    return _is(trace, n, HEAVY) or (n.op == "call_function" and n.target in HEAVY_FUNCTIONS)
+    module = trace.module(n)
+    if module is not None:  # one that could not be traced may hold them
+        return any(isinstance(m, HEAVY) for m in module.modules())
+    return n.op == "call_function" and n.target in HEAVY_FUNCTIONS
 
 
 def _changes(trace: Trace, n: fx.Node) -> bool:

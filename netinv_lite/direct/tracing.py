@@ -221,14 +221,18 @@ class _OneInput(nn.Module):
 class _Tracer(fx.Tracer):
     """Computes while it traces, so that a forward pass may ask for shapes, and decide by them.
 
-    A layer of torch is one node, and so is one derived of it, whatever its forward pass does.
+    A layer of torch is one node, and so is one derived of it, whatever its forward pass does, or
+    a part of the model that cannot be traced.
     """
 
     def __init__(self, x: Tensor):
         super().__init__()
         self.x, self.values, self.computing = x, {}, False
+        self.closed: set[nn.Module] = set()
 
     def is_leaf_module(self, m: nn.Module, name: str) -> bool:
+        if m in self.closed:
+            return True
         if name == WITHIN or isinstance(m, HOLDING) or _is_stack(m):
             return False
         kinds = (c for c in type(m).__mro__ if c is not nn.Module)
@@ -237,9 +241,23 @@ class _Tracer(fx.Tracer):
     def call_module(self, m, forward, args, kwargs):
         if self.computing:
             return forward(*args, **kwargs)
-        if _is_stack(m) and len(args) == 1 and all(v in (None, False) for v in kwargs.values()):
+        given = [v for v in kwargs.values() if v is not None and v is not False]
+        if _is_stack(m) and len(args) == 1 and not given:
             layers = [*m.layers, *([m.norm] if m.norm is not None else [])]
             return super().call_module(m, lambda a: reduce(lambda h, f: f(h), layers, a), args, {})
+        nodes, stack = set(self.graph.nodes), self.module_stack.copy()
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:  # whatever a forward pass may do that fx cannot follow
+            path = self.path_of_module(m)
+            if path == WITHIN or self.is_leaf_module(m, path):
+                raise
+        # A part of the model whose inside cannot be followed is one node.
+        self.closed.add(m)
+        self.module_stack = stack
+        for n in reversed([n for n in self.graph.nodes if n not in nodes]):
+            if n.op != "get_attr":  # these are kept, to be used again
+                self.graph.erase_node(n)
         return super().call_module(m, forward, args, kwargs)
 
     def getattr(self, attr, attr_val, parameter_proxy_cache):
