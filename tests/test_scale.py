@@ -1,7 +1,9 @@
 """Large networks: what they will take is counted rightly, and every stage runs at 224 pixels."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -68,6 +70,15 @@ def test_what_is_counted_is_what_a_run_takes():
     joint = counter.get_total_flops() - setup.get_total_flops() - blocks
     assert 0 < joint <= table["total_tflop"].iloc[-1] * 1e12
     assert joint > table["gflop"].iloc[-1] * 1e9, "at least the step from the deepest"
+
+
+def test_counting_gives_back_what_it_held():
+    model, seen = tiny_cnn(), []
+    for module in model.modules():
+        module.register_forward_hook(lambda _m, _x, y: seen.append(weakref.ref(y)))
+    estimate(model, image_shape=SHAPE, config=CONFIG)
+    gc.collect()
+    assert seen and not any(ref() is not None for ref in seen)
 
 
 def test_work_and_memory_grow_with_the_batch():

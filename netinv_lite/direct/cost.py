@@ -91,7 +91,7 @@ def _counted(training: Training, number: int) -> Count:
     def keep(t: torch.Tensor) -> torch.Tensor:
         if not isinstance(t, nn.Parameter):
             kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
-        return t
+        return t.detach()  # an output kept as itself would hold its own graph, for good
 
     with FlopCounterMode(display=False) as counter:
         training.advance()
