@@ -266,7 +266,7 @@ def batch_norm(distances: Sequence[Tensor]) -> Tensor:
     if not distances:
         raise ValueError(
             "The weight batch_norm is for models with batch-norm layers that keep statistics of "
-            "their data; this one has none."
+            "their data; this one has none. Leave it at 0."
         )
     return torch.stack(list(distances)).mean()
 
