@@ -124,7 +124,9 @@ class Inversion:
                 raise ValueError(f"{name}={value}: at least 1 is needed.")
         soft = isinstance(self.conditioning, SoftTargets)
         if soft and choose_from > 1:
-            raise ValueError("With soft targets there is no class to choose by: leave choose_from at 1.")
+            raise ValueError(
+                "With soft targets there is no class to choose by: leave choose_from at 1."
+            )
         if classes is None:
             classes = range(len(getattr(self.conditioning, "targets", range(self.num_classes))))
         if not len(classes):
