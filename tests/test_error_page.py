@@ -274,3 +274,50 @@ def test_messages_of_the_core_name_public_functions():
     assert names[0] == "netinv_lite.invert" and len(names) > 5
     found = [errors.callers(errors.PACKAGE).place(name) for name in errors.listed()]
     assert found.count(None) <= 1, "a name of the API page that is not where it says"
+
+
+# --- what is caught and said again ----------------------------------------------------------
+
+CAUGHT = """
+def fetch(path):
+    try:
+        if not path:
+            raise FileNotFoundError("it is nowhere")
+        return _parsed(path)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"Cannot fetch {path} ({type(error).__name__}: {error}). Go on.")
+
+def _parsed(text):
+    if text == "deep":
+        return _parsed(text[1:])
+    if text == "no":
+        raise TypeError("no text")
+    raise ValueError("bad" if text else "empty")
+
+def _alone():
+    raise ValueError("alone")
+"""
+
+
+def test_what_is_caught_is_shown_as_a_reader_meets_it(tmp_path):
+    package = tmp_path / "kennel"
+    package.mkdir()
+    (package / "dog.py").write_text(CAUGHT, encoding="utf-8")
+    whole = "Cannot fetch ‹path› ({}). Go on."
+    assert [(entry.kind, entry.text) for entry in error_messages.collected(package)] == [
+        ("RuntimeError", whole.format("FileNotFoundError: it is nowhere")),
+        ("RuntimeError", whole.format("‹type of error›: ‹error›")),
+        ("TypeError", "no text"),
+        ("RuntimeError", whole.format("ValueError: bad")),
+        ("RuntimeError", whole.format("ValueError: empty")),
+        ("ValueError", "alone"),
+    ]
+
+
+def test_private_functions_of_one_name_are_told_apart(tmp_path):
+    package = tmp_path / "twins"
+    package.mkdir()
+    for name in ("left", "right"):
+        source = f"def _say(what):\n    raise ValueError(f'{{what}}!')\n\n_say('{name}')\n"
+        (package / f"{name}.py").write_text(source, encoding="utf-8")
+    assert [entry.text for entry in error_messages.collected(package)] == ["left!", "right!"]

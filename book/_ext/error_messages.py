@@ -12,6 +12,7 @@ from pathlib import Path
 
 from message_names import Names, Source, last_name, read_package, visited
 from message_templates import Message, messages_of, text_of
+from message_wrappers import Wrappers, raised, wrapped
 
 # What the reader did by himself, with Ctrl-C, and what Python says of every module.
 LEFT_OUT = {"KeyboardInterrupt", "AttributeError", "SystemExit", "NotImplementedError"}
@@ -41,17 +42,27 @@ def collected(folder: Path) -> tuple[Entry, ...]:
 
 
 def _of_module(source: Source, names: Names) -> list[Entry]:
-    found = []
-    for node, function, scope in visited(source.tree):
+    found, wrappers = [], Wrappers(source)
+
+    def messages(node: ast.AST) -> tuple[str, list[Message]]:
+        """The kind of an error or a warning, and all that it can say."""
         kind, expression = said_by(node)
         if expression is None:
-            continue
+            return kind, []
 
-        def lookup(name, function=function, line=node.lineno):
-            return names.lookup(source, function, line, name)
+        def lookup(name: str) -> list[ast.expr]:
+            return names.lookup(source, wrappers.function[node], node.lineno, name)
 
-        for message in messages_of(expression, lookup):
-            found.append(Entry(kind, message, source.name, scope, node.lineno))
+        return kind, messages_of(expression, lookup)
+
+    for node, _, scope in visited(source.tree):
+        kind, said = messages(node)
+        handler = wrappers.around(node, kind) if said and isinstance(node, ast.Raise) else None
+        if handler is not None:  # what is said inside is part of what a reader sees
+            inner = kind
+            kind, wholes = messages(raised(handler))
+            said = [wrapped(whole, handler, inner, m) for whole in wholes for m in said]
+        found += [Entry(kind, message, source.name, scope, node.lineno) for message in said]
     return sorted(found, key=lambda entry: entry.line)
 
 

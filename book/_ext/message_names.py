@@ -74,7 +74,7 @@ class Names:
             if local:
                 return local if all(map(_says_something, local)) else []
             if name in [a.arg for a in _arguments(function)]:
-                return self._given(function, name)
+                return self._given(source, function, name)
         return self._constant(source.name, name)
 
     def _constant(self, module: str, name: str) -> list[ast.expr]:
@@ -89,12 +89,14 @@ class Names:
             module, name = source.imported.get(name, ("", name))
         return []
 
-    def _given(self, function, name: str) -> list[ast.expr]:
+    def _given(self, own: Source, function, name: str) -> list[ast.expr]:
         """The texts that the calls in the package give to an argument, its default among them."""
         names = [a.arg for a in _arguments(function)]
         place = names.index(name) - (names[:1] in (["self"], ["cls"]))
         given = [value for value in [_default(function, name)] if value is not None]
         for call, source, caller in self.calls.get(function.name, []):
+            if function.name.startswith("_") and source is not own:
+                continue  # another function of that name
             values = [k.value for k in call.keywords if k.arg == name]
             for value in values or call.args[place : place + 1]:
                 passed_on = isinstance(value, ast.Name) and caller is not function
