@@ -99,7 +99,10 @@ def one_hot(k: Tensor, num_classes: int) -> Tensor:
     """
     if k.numel() and not 0 <= int(k.min()) <= int(k.max()) < num_classes:
         low, high = int(k.min()), int(k.max())
-        raise ValueError(f"Classes lie in 0..{num_classes - 1}, not {low}..{high}.")
+        raise ValueError(
+            f"Classes lie in 0..{num_classes - 1}, not {low}..{high}: give numbers from 0 on, less "
+            f"than {num_classes}."
+        )
     return torch.zeros(len(k), num_classes, device=k.device).scatter_(1, k[:, None], 1.0)
 
 
@@ -477,6 +480,6 @@ def resolve(given: str | Label, K: int, scale: float) -> Label:
     if conditioning.num_classes != K:
         raise ValueError(
             f"The conditioning is for K={conditioning.num_classes} classes, the "
-            f"classifier returns {K} logits."
+            f"classifier returns {K} logits: make it for K={K}."
         )
     return conditioning

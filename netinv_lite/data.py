@@ -170,7 +170,7 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     if download:
         try:
             if cache is None:
-                raise OSError("there is no home folder to keep it in")
+                raise OSError("there is no home folder to keep it in: set HOME")
             return _scaled(name, _torchvision(cache, name, download=True))
         except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({error})"
@@ -263,7 +263,7 @@ def _cifar10_binary(folder: Path, *, download: bool) -> Arrays:
     if download:  # a whole archive is left alone, a half one replaced
         download_url(CIFAR10_BINARY, str(folder), md5=CIFAR10_MD5)
     if not check_integrity(str(archive), CIFAR10_MD5):
-        raise FileNotFoundError(f"{archive} is absent or damaged")
+        raise FileNotFoundError(f"{archive} is absent or damaged: download it again")
     rows = {}
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._core.arrays import check_classes, one_label_each
 from ._core.boundary import answer
 from ._core.device import unwrapped
 from ._core.freezing import frozen
 from ._core.hooks import Tap
-from ._core.validation import check_images
+from ._core.validation import check_images, check_numbers
 
 
 @torch.no_grad()
@@ -219,7 +220,9 @@ def intra_class_cosine(f: Tensor, labels: Tensor) -> float:
     sums, n = _class_sums(u, labels)
     pairs = (n * (n - 1)).sum()
     if pairs == 0:
-        raise ValueError("No class has two rows, so there is no pair to compare.")
+        raise ValueError(
+            "No class has two rows, so there is no pair to compare: give at least two of a class."
+        )
     return ((sums.square().sum() - u.square().sum()) / pairs).item()
 
 
@@ -248,7 +251,9 @@ def inter_class_cosine(f: Tensor, labels: Tensor) -> float:
     sums, n = _class_sums(_unit(f), labels)
     pairs = n.sum() ** 2 - n.square().sum()
     if pairs == 0:
-        raise ValueError("All rows are of one class, so there is no pair of two classes.")
+        raise ValueError(
+            "All rows are of one class, so there is no pair of two classes: give rows of others."
+        )
     return ((sums.sum(0).square().sum() - sums.square().sum()) / pairs).item()
 
 
@@ -347,7 +352,10 @@ def excess_vendi(f: Tensor, f_real: Tensor, labels: Tensor, labels_real: Tensor)
         theirs.append(vendi_score(b[:n]))
     excess = sum(theirs) / len(theirs) - 1
     if excess < 1e-9:
-        raise ValueError("The real rows are alike (Vendi score 1): there is nothing to compare to.")
+        raise ValueError(
+            "The real rows are alike (Vendi score 1), so there is nothing to compare to: give "
+            "other real images, or other features."
+        )
     return (sum(ours) / len(ours) - 1) / excess
 
 
@@ -449,22 +457,12 @@ def _batches(images: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 
 def _check_length(labels: Tensor | Sequence[int], rows: Tensor) -> Tensor:
-    labels = torch.as_tensor(labels, device=rows.device)
-    if labels.shape != rows.shape[:1] or labels.is_floating_point():
-        raise ValueError(
-            f"One integer label a row is needed, ({len(rows)},), not {tuple(labels.shape)} "
-            f"of {labels.dtype}."
-        )
-    return labels.long()
+    return one_label_each(labels, len(rows)).to(rows.device)
 
 
 def _check_labels(labels: Tensor | Sequence[int], out: Tensor) -> Tensor:
-    labels, K = _check_length(labels, out), out.shape[1]
-    if labels.min() < 0 or labels.max() >= K:
-        raise ValueError(
-            f"Labels from {labels.min()} to {labels.max()} do not fit a network of {K} classes, "
-            f"0..{K - 1}."
-        )
+    labels = _check_length(labels, out)
+    check_classes(labels, out.shape[1])
     return labels
 
 
@@ -473,8 +471,7 @@ def _rows(f: Tensor) -> Tensor:
     if not isinstance(f, Tensor) or f.ndim < 2 or len(f) < 2 or f[0].numel() == 0:
         got = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
         raise ValueError(f"A tensor (N,D) of at least two rows is needed, not {got}.")
-    if not torch.isfinite(f).all():
-        raise ValueError("The features hold NaN or infinity.")
+    check_numbers(f, "The features")
     return _double(f.flatten(1))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ._core.boundary import probe_logits
 from ._core.device import on_device, pick_device, unwrapped
-from ._core.serialization import fingerprint, read_tensors, split, write_tensors
+from ._core.serialization import fingerprint, read_saved, split, write_tensors
 from ._core.validation import check_name
 from .conditioning import Label, SoftTargets, scheme
 from .losses import KINDS, Loss
@@ -60,15 +60,14 @@ def read(
     path: str | Path, classifier: nn.Module, device: str | torch.device = "auto"
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The arguments that make an inversion from its file, and its history; see `Inversion.load`."""
-    tensors, about = read_tensors(path)
-    if "inversion" not in about:
-        raise ValueError(f"{path} holds tensors, but no saved inversion.")
+    tensors, about = read_saved(path, "inversion", "Inversion")
     meta = about["inversion"]
     shape, span = meta["image_shape"], meta["input_range"]
     K = probe_logits(unwrapped(classifier), shape, span).shape[1]
     if K != meta["num_classes"]:
         raise ValueError(
-            f"{path} inverts a network of {meta['num_classes']} classes, this one has {K}."
+            f"{path} inverts a network of {meta['num_classes']} classes, this one has {K}: load it "
+            "with the network that was inverted."
         )
     loss, config = _loss(meta, path), InversionConfig(**meta["config"])
     conditioning = _conditioning(meta, tensors.get("targets"), config)

@@ -104,6 +104,12 @@ def test_noise_teaches_less_than_real_images():
     assert real > 0.8 > noise + 0.2
 
 
+def test_copies_of_a_classifier_are_one_teacher(inversion):
+    twin = invert(tiny_cnn(), replace(QUICK, steps=3))  # as on a GPU, where each has its copy
+    assert twin.classifier is not inversion.classifier
+    assert_same(learn([inversion, twin]).state_dict(), learn([inversion, inversion]).state_dict())
+
+
 def test_wrong_calls(inversion):
     with pytest.raises(ValueError, match="at least one"):
         learn([])

@@ -329,7 +329,9 @@ bad = {
     "N,C,H,W": lambda: metrics.logits(Reader(), x[0]),
     "NaN or infinity": lambda: metrics.logits(Reader(), x / 0),
     "batch_size=0": lambda: metrics.logits(Reader(), x, batch_size=0),
-    "3 classes, 0..2": lambda: metrics.judge_accuracy(Reader(), x, k + 1),
+    "3 classes are numbered from 0 to 2. Take labels - 1": lambda: metrics.judge_accuracy(
+        Reader(), x, k + 1
+    ),
     "One integer": lambda: metrics.judge_accuracy(Reader(), x, k[:2]),
     "logits' shape": lambda: metrics.conditional_kl(Reader(), x, torch.eye(4)[:3]),
     "add to 1": lambda: metrics.conditional_kl(Reader(), x, torch.ones(3, 3)),

@@ -319,7 +319,7 @@ bad = {
     "belong together": lambda: plot.embedding(x10, k10, real=x10),
     "At least two points": lambda: plot.embedding(x10[:1], k10[:1]),
     "runs, n": lambda: plot.curve([1, 2], {"a": [1, 2, 3]}),
-    "fit a network of 3": lambda: plot.confusion(Reader(3), x10, k10),
+    "3 classes are numbered from 0 to 2": lambda: plot.confusion(Reader(3), x10, k10),
 }
 
 

@@ -406,6 +406,16 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
+def test_a_folder_in_place_of_a_file_is_said(tmp_path):
+    for write in (weights.check_writable, lambda path: weights.write_json(path, {})):
+        with pytest.raises(OSError, match="it is a folder: name a file in it"):
+            write(tmp_path)
+    with pytest.raises(FileNotFoundError, match="There is no file .*: name a file in this folder"):
+        weights.read_tensors(tmp_path)
+    with pytest.raises(FileNotFoundError, match="There is no file .*: check the path"):
+        weights.read_tensors(tmp_path / "nothing")
+
+
 def test_tensors_that_were_read_own_their_memory(tmp_path):
     tensors = {name: torch.rand(64) for name in "abc"} | {"step": torch.tensor(3.0)}
     file = weights.write_tensors(tmp_path / "t.safetensors", tensors)

@@ -114,18 +114,54 @@ def check_labels(
             f"{y[whole.to(y.dtype) != y][0].item():g}."
         )
     if n:
-        _check_classes(whole, num_classes, every)
+        check_classes(whole, num_classes, every=every)
     return whole
 
 
-def _check_classes(y: Tensor, K: int | None, every: bool) -> None:
+def one_label_each(labels: object, n: int, what: str = "row", least: int | None = None) -> Tensor:
+    """The labels of n rows as a tensor (n,) int64, where only whole numbers are meant.
+
+    Args:
+        labels: the labels.
+        n: the number of rows.
+        what: the word for a row in the error.
+        least: the least that a label may be; by default there is none.
+
+    Returns:
+        The labels (n,) int64, on the CPU.
+
+    Raises:
+        ValueError: not one whole number a row, or one that is too small.
+    """
+    y = as_tensor(labels, "Labels", NAMES)
+    whole = not y.is_floating_point() and not y.is_complex()
+    if y.shape != (n,) or not whole or (least is not None and n and y.min() < least):
+        bound = "" if least is None else f" from {least} on"
+        found = f", the least {y.min():g}" if least is not None and y.numel() else ""
+        raise ValueError(
+            f"One integer label{bound} for each {what} is needed, ({n},), not {tuple(y.shape)} of "
+            f"{y.dtype}{found}."
+        )
+    return y.long()
+
+
+def check_classes(y: Tensor, K: int | None, *, every: bool = False) -> None:
     """Raise a ValueError unless the labels (N,) lie in 0..K−1 and, with `every`, fill it."""
     low, high = int(y.min()), int(y.max())
-    if low < 0 or (K is not None and high >= K):
-        count = f"; {K} classes are numbered from 0 to {K - 1}" if K else ", not from 0"
-        counts_on = 0 < low and K is not None and high - low < K
-        hint = f" Take labels - {low}." if counts_on else ""
-        raise ValueError(f"The labels reach from {low} to {high}{count}.{hint}")
+    if K is None and low < 0:
+        raise ValueError(
+            f"The labels reach from {low} to {high}, not from 0. Leave out the images with "
+            "negative labels, or number the classes anew: "
+            "numpy.unique(labels, return_inverse=True)[1]."
+        )
+    if K is not None and (low < 0 or high >= K):
+        hint = "Leave out the images with other labels, or take more classes."
+        if 0 < low and high - low < K:
+            hint = f"Take labels - {low}."
+        raise ValueError(
+            f"The labels reach from {low} to {high}; {K} classes are numbered from 0 to {K - 1}. "
+            f"{hint}"
+        )
     if every and K is not None:
         absent = (y.bincount(minlength=K) == 0).nonzero().flatten().tolist()
         if absent:

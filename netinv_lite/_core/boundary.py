@@ -145,7 +145,9 @@ def probe_logits(
             logits = model(x)
         except Exception as error:  # whatever a model may raise where the shape does not fit
             raise ValueError(
-                f"The model does not accept images of shape {tuple(image_shape)} (C,H,W): {error}"
+                f"The model does not accept images of shape {tuple(image_shape)} (C,H,W): "
+                f"{str(error).rstrip('.')}. Give images of the shape that it takes, say that shape "
+                "as image_shape=(C, H, W), or correct its forward pass."
             ) from error
     logits = checked(logits, len(x))
     if not torch.isfinite(logits).all():

@@ -58,8 +58,10 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     try:
         target = path.resolve() if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError("it is a folder: name a file in it")
         if target.exists() and not target.is_file():
-            raise OSError("it is no regular file")
+            raise OSError("it is no regular file: name another")
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         partial.touch()
         mode = stat.S_IMODE((target if target.exists() else partial).stat().st_mode)
@@ -145,7 +147,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict]:
     """
     path = located(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        hint = "name a file in this folder" if path.is_dir() else "check the path, or save it first"
+        raise FileNotFoundError(f"There is no file {path}: {hint}.")
     try:
         with safe_open(str(path), framework="pt") as file:
             # Copies, for the file's own memory would keep it open: Windows replaces no such file.
@@ -163,6 +166,21 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict]:
     if not isinstance(about, dict) or about.pop("sha256", None) != _hash(tensors, about):
         raise ValueError(f"{path} was altered after it had been written: get a whole copy.")
     return {**tensors, **about.pop(_OTHERS, {})}, about
+
+
+def read_saved(path: str | Path, kind: str, owner: str) -> tuple[dict[str, Any], dict]:
+    """Tensors and metadata of what `owner`.save wrote: `kind` is the metadata's entry about it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else, or as `read_tensors`.
+    """
+    tensors, about = read_tensors(path)
+    if kind not in about:
+        raise ValueError(
+            f"{path} holds tensors, but no saved {kind}: name a file that {owner}.save wrote."
+        )
+    return tensors, about
 
 
 _ENTRY, _OTHERS = "netinv_lite", "not tensors"

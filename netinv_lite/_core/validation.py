@@ -38,6 +38,15 @@ def check_positive(config: object, *names: str) -> None:
             raise ValueError(f"{name}={getattr(config, name)} must be positive and finite.")
 
 
+def check_numbers(x: Tensor, what: str) -> None:
+    """Raise a ValueError unless all numbers in `x` (N,…) are finite; `what` is a word for it."""
+    if not torch.isfinite(x).all():
+        raise ValueError(
+            f"{what} hold NaN or infinity. Leave out those that do: "
+            "x[x.flatten(1).isfinite().all(1)]."
+        )
+
+
 def check_name(name: str, known: Collection[str], what: str) -> None:
     """Raise a ValueError that suggests the nearest of the `known` names, unless `name` is one."""
     if name in known:
@@ -113,8 +122,7 @@ def range_of(
             )
         low, high = said[0]
         return low, high
-    if not torch.isfinite(images).all():
-        raise ValueError("The images hold NaN or infinity.")
+    check_numbers(images, "The images")
     least, most = (images.min(), images.max()) if images.numel() else (0.0, 0.0)
     for low, high in ((0.0, 1.0), (-1.0, 1.0)):
         slack = 1e-3 * (high - low)

@@ -68,7 +68,10 @@ class Cue:
         """
         _, H, W = image_shape
         if self.size + 2 > min(H, W):
-            raise ValueError(f"A square of {self.size} pixels and its rim do not fit {H}x{W}.")
+            raise ValueError(
+                f"A square of {self.size} pixels and its rim do not fit {H}x{W}: size must be at "
+                "least 2 less than both sides."
+            )
         row, column = divmod(self.corner, 2)
         return (H - 1 - self.size if row else 1), (W - 1 - self.size if column else 1)
 

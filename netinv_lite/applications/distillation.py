@@ -16,6 +16,7 @@ from .._core.device import device_of, on_device, unwrapped
 from .._core.freezing import frozen
 from .._core.loop import Interrupted, OnStep
 from .._core.random_state import learning
+from .._core.serialization import fingerprint
 from .._core.validation import check_positive, check_whole
 from ..direct import synthetic
 from ..inversion import Inversion
@@ -113,11 +114,20 @@ def distill(
             "images teach through `teach`."
         )
     teacher = inversions[0].classifier
-    if any(other.classifier is not teacher for other in inversions):
-        raise ValueError("The inversions are of different classifiers; a student has one teacher.")
+    if any(not _alike(other.classifier, teacher) for other in inversions):
+        raise ValueError(
+            "The inversions are of different classifiers; a student has one teacher. Give those of "
+            "one classifier, or call `teach` with a source of images for each teacher in turn."
+        )
     images = synthetic.inverted(inversions)
     settings = {"config": config, "seed": seed, "progress": progress, "on_step": on_step}
     return teach(teacher, images, student, **settings)
+
+
+def _alike(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two networks are one, or copies, as `invert` makes them on another device."""
+    states = (network.state_dict() for network in (a, b))
+    return a is b or (repr(a) == repr(b) and len(set(map(fingerprint, states))) == 1)
 
 
 def teach(
@@ -214,7 +224,7 @@ def _divergence(teacher: nn.Module, student: nn.Module, x: Tensor, T: float) -> 
     answers = answer(student, x)
     if answers.shape != wanted.shape:
         raise ValueError(
-            f"The student answers with {tuple(answers.shape[1:])} logits, the teacher "
-            f"with {wanted.shape[1]}."
+            f"The student answers with {answers.shape[1]} logits, the teacher with "
+            f"{wanted.shape[1]}: give a student of as many."
         )
     return F.kl_div((answers / T).log_softmax(1), wanted, reduction="batchmean")

@@ -160,7 +160,7 @@ def train_with_exclusion(
 def _checked(images: Any, data: ImageData, what: str) -> Tensor:
     images = check_images(as_images(images, what), data.image_shape, data.input_range)
     if not len(images):
-        raise ValueError(f"{what} holds no image.")
+        raise ValueError(f"{what} holds no image: give at least one.")
     return images
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import metrics
 from .._core.checkpoint import check_fits
 from .._core.device import unwrapped
-from .._core.serialization import read_tensors, write_tensors
+from .._core.serialization import read_saved, write_tensors
 from .._core.validation import check_name
 from ..models.architectures import CNN
 
@@ -162,9 +162,7 @@ class Detector(nn.Module):
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged or holds another network.
         """
-        tensors, meta = read_tensors(path)
-        if "detector" not in meta:
-            raise ValueError(f"{path} holds tensors, but no saved detector.")
+        tensors, meta = read_saved(path, "detector", "Detector")
         about = meta["detector"]
         if network is None:
             with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten

@@ -15,7 +15,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from .._core.validation import range_of
+from .._core.validation import check_numbers, range_of
 
 __all__ = ["Matching", "PrivacyTest", "matched", "privacy_test", "similarity"]
 
@@ -256,5 +256,5 @@ def _alike(a: Tensor, b: Tensor) -> None:
         raise ValueError(
             f"Images (N,C,H,W) of one shape are needed, not {tuple(a.shape)} and {tuple(b.shape)}."
         )
-    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
-        raise ValueError("Some images hold NaN or infinity.")
+    for x in (a, b):
+        check_numbers(x, "The images")

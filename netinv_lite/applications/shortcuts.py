@@ -123,8 +123,12 @@ def find(
             f"At least {max(base, 1)} images of at least 3 classes, and a label "
             f"for each, are needed; there are {counts.tolist()}."
         )
-    if not 1 <= window <= min(shape[1:]) or stride < 1:
-        raise ValueError(f"window={window}, stride={stride} do not fit images {shape}.")
+    side = min(shape[1:])
+    if not 1 <= window <= side or stride < 1:
+        raise ValueError(
+            f"window={window}, stride={stride} do not fit images {shape}: a window must be of 1 to "
+            f"{side} pixels, a stride of at least 1."
+        )
     patches = class_means(images, labels) if patches is None else patches
     lifts = brighter(images, labels, span) if lifts is None else lifts
     if patches.shape != (K, *shape) or lifts.shape != (K,):

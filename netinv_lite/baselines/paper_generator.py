@@ -149,7 +149,10 @@ def invert_with_template(
     """
     config = config or InversionConfig(latent_dim=Template.latent_dim)
     if config.latent_dim != Template.latent_dim:
-        raise ValueError(f"latent_dim={config.latent_dim}: the template's is 100.")
+        raise ValueError(
+            f"latent_dim={config.latent_dim}: the template's is 100. Say "
+            "config=InversionConfig(latent_dim=100)."
+        )
     shape, span = signature(classifier, None, None)
     model = on_device(classifier, "cpu")
     conditioning = VectorMatrix(probe_logits(model, shape, span).shape[1], scale=config.scale)

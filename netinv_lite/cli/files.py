@@ -28,7 +28,7 @@ def check_target(path: Path, suffix: str) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
         if path.is_dir():
-            raise IsADirectoryError("it is a folder")
+            raise IsADirectoryError("it is a folder: name a file in it")
     except OSError as error:
         raise OSError(
             f"Cannot write {path} ({error}). Choose a folder that you may write to."

@@ -312,7 +312,10 @@ class ViT(nn.Module):
         super().__init__()
         channels, height, width = image_shape
         if height % patch or width % patch:
-            raise ValueError(f"patch={patch} does not divide the image, {height}x{width}.")
+            raise ValueError(
+                f"patch={patch} does not divide the image, {height}x{width}: choose a number that "
+                "divides both sides."
+            )
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.embed = nn.Conv2d(channels, dim, patch, patch)
         tokens = (height // patch) * (width // patch)

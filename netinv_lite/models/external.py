@@ -21,7 +21,7 @@ def only_with_model(weights: str | None, model: str | None) -> None:
     if weights and not model:
         raise ValueError(
             "--weights belongs to --model package.module:function, which builds the network that "
-            "they are for."
+            "they are for: add it, or leave --weights out."
         )
 
 
@@ -59,7 +59,7 @@ def own_network(spec: str, weights: str | None) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ValueError(
             f"--model {spec}: {function}() returned a {type(model).__name__}, "
-            "not a torch.nn.Module."
+            "not a torch.nn.Module: let it return the network."
         )
     if weights:
         load_strictly(model, weights)
@@ -75,7 +75,8 @@ def _imported(spec: str, module: str) -> Any:
         return importlib.import_module(module)
     except Exception as error:  # whatever the user's module raises
         raise ValueError(
-            f"--model {spec}: importing {module!r} failed ({type(error).__name__}: {error})."
+            f"--model {spec}: importing {module!r} failed ({type(error).__name__}: {error}). Run "
+            "this in the folder that holds it, or correct what the error says."
         ) from error
 
 
@@ -87,12 +88,15 @@ def load_strictly(model: nn.Module, path: str) -> None:
     own = {key: t for key, t in model.state_dict().items() if isinstance(t, Tensor)}
     said = [f"{what}: {_some(keys)}" for what, keys in _faults(own, tensors).items() if keys]
     if said:
-        raise ValueError(f"{path} does not fit the network; {'; '.join(said)}.")
+        raise ValueError(
+            f"{path} does not fit the network; {'; '.join(said)}. Give its own weights, or build "
+            "the network that these are of."
+        )
     bad = [k for k, t in tensors.items() if not torch.isfinite(t.float()).all()]
     if bad:
         raise ValueError(
             f"{path} holds NaN or infinity in {', '.join(bad[:4])}: its training diverged, and "
-            "nothing can be inverted."
+            "nothing can be inverted. Train it again with a lower learning rate."
         )
     model.load_state_dict(entries, strict=False)
 

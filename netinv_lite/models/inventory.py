@@ -33,7 +33,9 @@ def list_weights(
     folder = located(folder) if folder else SHIPPED / "weights"
     names = sorted({p.stem for end in ("json", "safetensors") for p in folder.glob(f"*.{end}")})
     if not names:
-        raise FileNotFoundError(f"There are no networks in {folder}.")
+        raise FileNotFoundError(
+            f"There are no networks in {folder}: name a folder that `fit --out` has written."
+        )
     if name:
         check_name(name, names, "network")
         names = [name]

@@ -74,7 +74,7 @@ class Asked:
         if logits.shape[1] != self.targets.shape[1]:
             raise ValueError(
                 f"Soft targets of {self.targets.shape[1]} classes do not fit a "
-                f"network of {logits.shape[1]}."
+                f"network of {logits.shape[1]}: give a share for each of its classes."
             )
         return Condition(self.targets, self.targets).met_by(logits)
 

@@ -59,7 +59,7 @@ def losses(history: Mapping[str, Sequence[float]]) -> Figure:
     names = sorted(series, key=lambda name: name != "accuracy")
     steps = np.arange(1, len(series[names[0]]) + 1) if steps is None else steps
     if len(steps) == 0:
-        raise ValueError("The history has no steps.")
+        raise ValueError("The history has no steps: give at least one number for each term.")
     rows = -(-len(names) // 2)
     fig = Figure(figsize=(WIDTH, 0.35 + 1.35 * rows), layout="constrained")
     axes = fig.subplots(rows, min(2, len(names)), sharex=True, squeeze=False).ravel()

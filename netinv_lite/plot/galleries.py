@@ -69,7 +69,10 @@ def image_grid(
     readers = {"classifier": classifier, "judge": judge}
     readers = {who: model for who, model in readers.items() if model is not None}
     if labels is None and readers:
-        raise ValueError("Without labels there is nothing that a network could agree with.")
+        raise ValueError(
+            "Without labels there is nothing that a network could agree with: give labels, or "
+            "leave the networks out."
+        )
     models = list(readers.values())
     pixels, span = _pixels([images], models, input_range)
     asked = None if labels is None else Asked.of(labels, images, classes, models)
@@ -181,7 +184,7 @@ def compare(
         '2 galleries side by side, '
     """
     if not 1 <= len(groups) <= 6:
-        raise ValueError(f"One to six groups can be compared, not {len(groups)}.")
+        raise ValueError(f"One to six groups can be compared, not {len(groups)}: choose as many.")
     pixels, span = _pixels(list(groups.values()), [judge], input_range)
     for images in groups.values():
         asked = Asked.of(labels, images, classes, [judge])

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
-import torch
 from matplotlib.figure import Figure as _Figure
 from matplotlib.style import context
 from torch import Tensor, nn
 
+from .._core.arrays import one_label_each
 from .._core.device import unwrapped
 
 P, R = ParamSpec("P"), TypeVar("R")
@@ -190,13 +190,7 @@ def labels_of(labels: Any, rows: Tensor) -> Tensor:
     Raises:
         ValueError: not one whole number a row, or a negative one.
     """
-    labels = torch.as_tensor(labels).detach().cpu()
-    if labels.shape != rows.shape[:1] or labels.is_floating_point() or (labels < 0).any():
-        raise ValueError(
-            f"One integer label ≥ 0 an image is needed, ({len(rows)},), not "
-            f"{tuple(labels.shape)} of {labels.dtype}."
-        )
-    return labels.long()
+    return one_label_each(labels, len(rows), "image", least=0)
 
 
 def names_of(classes: Sequence[str] | None, labels: Tensor | None, *models: Any) -> list[str]:
@@ -215,7 +209,10 @@ def names_of(classes: Sequence[str] | None, labels: Tensor | None, *models: Any)
     for names in (classes, *(getattr(m, "classes", None) for m in models)):
         if names is not None:
             if len(names) < K:
-                raise ValueError(f"Label {K - 1} has no name: there are {len(names)} classes.")
+                raise ValueError(
+                    f"Label {K - 1} has no name: there are {len(names)} classes. Give a name "
+                    "for each class, or correct the labels, which count from 0."
+                )
             return [str(name) for name in names]
     return [str(k) for k in range(max([K, *(getattr(m, "num_classes", 0) for m in models)]))]
 
