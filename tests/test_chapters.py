@@ -41,6 +41,7 @@ def run_nbval(path, folder, *, python=sys.executable, root=ROOT):
     home.mkdir()
     command = [python, "-m", "pytest", "-c", str(ini), "--rootdir", str(path.parent)]
     command += ["-p", "no:xdist", "-p", "no:cacheprovider", "-p", "nbval_stderr"]
+    command += ["-p", "nbval_numbers"]
     command += ["--noconftest", "--color=no", "-q"]
     command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", str(path)]
     env = fresh_environment(home, root=root) | recorded.environment(log)
