@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ import netinv_lite as nil
 from netinv_lite.__main__ import main
 from netinv_lite._core.serialization import SHIPPED, read_tensors
 from netinv_lite.cli import commands as cli
+from netinv_lite.cli import options
+from netinv_lite.cli.parser import parse
 from netinv_lite.direct.stages import Training
 from netinv_lite.models import inventory
 from netinv_lite.models import recipes as shipping
@@ -99,6 +102,20 @@ def test_help_has_an_example(command, capsys):
     out = capsys.readouterr().out
     assert stop.value.code == 0
     assert f"example:\n  python -m netinv_lite {command} " in out and "--debug" in out
+
+
+@pytest.mark.parametrize("config", [nil.InversionConfig, nil.direct.DirectConfig])
+def test_every_field_of_a_config_is_an_option_that_is_explained(config):
+    command = "invert" if config is nil.InversionConfig else "direct"
+    for field in dataclasses.fields(config):
+        assert options.documented(config)[field.name], field.name
+        option = f"--{field.name.replace('_', '-')}"
+        value = [] if type(field.default) is bool else ["noise" if field.type == "str" else "1"]
+        args = parse([command, "digits", option, *value])
+        assert [*options.given(args, config)] == [field.name]
+        assert isinstance(
+            getattr(args, field.name), {"bool": bool, "int": int}.get(field.type, object)
+        )
 
 
 def test_without_a_command_it_explains_itself(capsys):

@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
+from .. import metrics
 from .._core.serialization import read_tensors
 from .._core.validation import check_name
 from ..inversion import Inversion
@@ -22,11 +22,14 @@ from ..models.external import only_with_model, own_network
 from ..models.inventory import describe, list_weights
 from ..models.zoo import load_classifier, load_judge, shipped
 from ..presets import PRESETS, InversionConfig
+from .direct import direct
 from .files import check_target, checkpoint_beside, keeping_epochs
 from .options import given
 
 if TYPE_CHECKING:
     from ..plot.theme import Figure
+
+__all__ = ["direct", "experiment", "fit", "invert", "weights"]
 
 SAMPLES = 1000  # images on which classifier and judge are counted
 
@@ -57,8 +60,9 @@ def invert(args: Namespace) -> int:
         )
     seeds = list(dict.fromkeys(args.seeds or [args.seed or 0]))
     settings = _settings(args)
-    stopped = seeds if args.save else []
-    kept = {s: checkpoint_beside(args.save, classifier, settings, s) for s in stopped}
+    kept = {}
+    if args.save:
+        kept = {s: checkpoint_beside(args.save, classifier, settings, s) for s in seeds}
     try:
         runs = [_run(args, classifier, settings, seed, kept.get(seed)) for seed in seeds]
         written = _write(args, classifier, runs, out)
@@ -77,8 +81,6 @@ def _check_arguments(args: Namespace, out: str | None) -> None:
             "`weights` lists them) or --model package.module:function."
         )
     only_with_model(args.weights, args.model)
-    if args.per_class < 1:
-        raise ValueError(f"--per-class {args.per_class}: at least 1 is needed.")
     for path, suffix in ((out, ".png"), (args.save, ".safetensors")):
         if path:
             check_target(Path(path), suffix)
@@ -110,7 +112,8 @@ def _run(
     checkpoint: Path | None,
 ) -> Inversion:
     steps = settings["config"].steps
-    print(f"Inverting {_title(args)}, preset {args.preset!r}, seed {seed}, {steps} steps.")
+    name = args.name or args.model
+    print(f"Inverting {name}, preset {args.preset!r}, seed {seed}, {steps} steps.")
     if checkpoint and checkpoint.exists():
         done = read_tensors(checkpoint)[1].get("step", 0)
         print(f"Going on from step {done}, where the same command was stopped.")
@@ -122,16 +125,10 @@ def _run(
     said = f"the classifier reads {inversion.accuracy(SAMPLES):.1%}"
     judge = _judge_of(classifier)
     if judge is not None:
-        images, labels = inversion.sample(math.ceil(SAMPLES / inversion.num_classes), seed=2)
-        with torch.no_grad():
-            hits = judge(images).argmax(1) == labels
-        said += f", an independent judge {hits.float().mean().item():.1%}"
+        new = inversion.sample(math.ceil(SAMPLES / inversion.num_classes), seed=2)
+        said += f", an independent judge {metrics.judge_accuracy(judge, *new):.1%}"
     print(f"Of {SAMPLES:,} new images {said} as asked. {seconds:.1f} seconds.", flush=True)
     return inversion
-
-
-def _title(args: Namespace) -> str:
-    return args.name or args.model
 
 
 def _judge_of(classifier: nn.Module) -> nn.Module | None:
@@ -159,15 +156,14 @@ def _write(
 def _figure(args: Namespace, classifier: nn.Module, runs: list[Inversion]) -> Figure:
     """One generator: classes by images. Several: classes by generators, as in the papers."""
     from .. import plot
+    from ..plot.asked import spread
 
-    K = runs[0].num_classes
-    some = sorted({round(i * (K - 1) / (plot.ROWS - 1)) for i in range(plot.ROWS)})
-    classes = some if K > plot.ROWS else None
-    samples = [run.sample(args.per_class, seed=1, classes=classes) for run in runs]
+    drawn = spread(range(runs[0].num_classes))
+    samples = [run.sample(args.per_class, seed=1, classes=drawn) for run in runs]
     images, labels = [x for x, _ in samples], samples[0][1]
     known = {"judge": _judge_of(classifier), "input_range": runs[0].input_range}
     if len(runs) == 1:
-        title = f"{_title(args)}, inverted"
+        title = f"{args.name or args.model}, inverted"
         return plot.image_grid(images[0], labels, classifier=classifier, title=title, **known)
     names = getattr(classifier, "classes", None)
     return plot.generators(images, labels, classes=names, **known)
@@ -182,18 +178,7 @@ def _what_is_kept(checkpoints: dict[int, Path]) -> str:
     return f"kept: {said or 'nothing yet'}. To go on:"
 
 
-# --- direct, fit, experiment, weights --------------------------------------------------------
-
-
-def direct(args: Namespace) -> int:
-    """Train the inverse of a network from one layer on; with `estimate`, only count its cost.
-
-    Returns:
-        0. Errors: see `cli.direct.direct`.
-    """
-    from .direct import direct
-
-    return direct(args)
+# --- fit, experiment, weights ----------------------------------------------------------------
 
 
 def fit(args: Namespace) -> int:
@@ -206,37 +191,25 @@ def fit(args: Namespace) -> int:
         ValueError: there is no such recipe.
         KeyboardInterrupt: on Ctrl-C; its message says how many epochs are kept.
     """
-    from ..models.recipes import RECIPES, checkpoint_of, fit_shipped
+    from ..models import gan_recipes, recipes
 
     if args.dcgan:
-        return _fit_gan(args)
-    kind = next((k for k in ("robust", "judge", "referee") if getattr(args, k)), "")
-    name = args.name if not kind or args.name.endswith(f"-{kind}") else f"{args.name}-{kind}"
-    check_name(name, RECIPES, "recipe")
+        room, train, what = gan_recipes, gan_recipes.fit_shipped_gan, "recipe of a generator"
+    else:
+        room, train, what = recipes, recipes.fit_shipped, "recipe"
+    kind = next((f"-{k}" for k in ("robust", "judge", "referee") if getattr(args, k)), "")
+    name = args.name.removesuffix(kind) + kind
+    check_name(name, room.RECIPES, what)
     target = Path(args.out) / f"{name}.safetensors"
     check_target(target, ".safetensors")
-    checkpoint = checkpoint_of(name, args.seed, args.epochs)
-    with keeping_epochs(checkpoint):
-        record = fit_shipped(
-            name, args.out, seed=args.seed, epochs=args.epochs, progress=args.progress
-        )
-    print("\n".join(describe(name, record)))
-    print(f"written: {target}, {target.with_suffix('.json')}")
-    return 0
-
-
-def _fit_gan(args: Namespace) -> int:
-    from ..models.gan_recipes import RECIPES, checkpoint_of, fit_shipped_gan
-
-    check_name(args.name, RECIPES, "recipe of a generator")
-    target = Path(args.out) / f"{args.name}.safetensors"
-    check_target(target, ".safetensors")
-    with keeping_epochs(checkpoint_of(args.name, args.seed, args.epochs)):
-        record = fit_shipped_gan(
-            args.name, args.out, seed=args.seed, epochs=args.epochs, progress=args.progress
-        )
-    for key, value in record["quality"].items():
-        print(f"  {key.replace('_', ' ')} {value:.3f}")
+    how = {"seed": args.seed, "epochs": args.epochs}
+    with keeping_epochs(room.checkpoint_of(name, **how)):
+        record = train(name, args.out, **how, progress=args.progress)
+    if args.dcgan:
+        said = [f"  {key.replace('_', ' ')} {x:.3f}" for key, x in record["quality"].items()]
+    else:
+        said = describe(name, record)
+    print("\n".join(said))
     print(f"written: {target}, {target.with_suffix('.json')}")
     return 0
 
@@ -257,14 +230,11 @@ def experiment(args: Namespace) -> int:
     if not args.name:
         for one in EXPERIMENTS.values():
             runs = len(one.settings(one.datasets, one.seeds))
-            print(f"{one.name:10} {runs:4} runs  {one.question}")
+            print(f"{one.name:12} {runs:4} runs  {one.question}")
         return 0
     check_name(args.name, EXPERIMENTS, "experiment")
     for dataset in args.datasets or ():
         check_name(dataset, [n for n in shipped() if "-" not in n], "data set")
-    for option in ("jobs", "together"):
-        if getattr(args, option) < 1:
-            raise ValueError(f"--{option} {getattr(args, option)}: at least 1 is needed.")
     path = Path(args.out) / f"{args.name}.csv"
     names = ("out", "datasets", "seeds", "jobs", "cluster", "together", "fresh", "progress")
     try:

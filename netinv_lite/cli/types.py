@@ -24,6 +24,13 @@ def joined(argv: list[str]) -> list[str]:
     return argv
 
 
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number of at least 1 is needed")
+    return int(text)
+
+
 def image_shape(text: str) -> tuple[int, int, int]:
     """(C, H, W) of "3x32x32"."""
     if not re.fullmatch(r"\d+[x,×]\d+[x,×]\d+", text):
