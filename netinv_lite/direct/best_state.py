@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .._core.serialization import split as part
 from ..models.training import one_cycle
+
+if TYPE_CHECKING:
+    from .stages import Training
 
 WORSE = 0.5  # of the loss at the beginning: what a high rate shakes, a low one settles
 SETTLED = 30  # steps after which batch normalisation's statistics are those of what it sees
@@ -25,7 +30,7 @@ class Best:
         seen: a dict of the losses at each look: "step", and a number a depth.
     """
 
-    def __init__(self, training):
+    def __init__(self, training: Training) -> None:
         self.training, self.learner = training, training.learner
         stage = training.stage
         every = stage.together and training.config.every_depth  # else only the last one is trained
@@ -33,10 +38,9 @@ class Best:
         self.settled = 0 if stage.together else SETTLED
         self.rate, self.step, self.score, self.seen = 1.0, 0, 1.0, []
         self.state = self._copy()
-        self.look(0)
 
-    def look(self, step: int) -> bool:
-        """Measure the state after `step`, keep it if it is the best; False: it went back."""
+    def look(self, step: int) -> None:
+        """Measure the state after `step`; keep it if it is the best, go back if it is too bad."""
         now = self._measured()
         self.seen.append({"step": step, "losses": now})
         began = self.seen[0]["losses"]
@@ -45,14 +49,13 @@ class Best:
         if all(ratio <= 1 for ratio in ratios) and score < self.score:
             self.score, self.step, self.state = score, step, self._copy()
         most = 1 + WORSE * one_cycle(step / self.training.stage.steps)
-        fine = all(ratio <= most for ratio in ratios) or step < self.settled
-        if not fine:
+        if step >= self.settled and not all(ratio <= most for ratio in ratios):
             self.go_back()
-        return fine
 
     def go_back(self) -> None:
         """To the best state, and on at half the rate."""
         self.take()
+        self.training.adam.state.clear()  # moments of another state are of no use
         self.rate /= 2
 
     def take(self) -> None:

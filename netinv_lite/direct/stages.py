@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .._core.checkpoint import Checkpoint
 from .._core.device import device_of
-from .._core.random_state import random_state, seeded, set_random_state
-from .._core.serialization import fingerprint, read_tensors, write_tensors
-from .._core.serialization import split as part
+from .._core.loop import EVERY
+from .._core.random_state import seeded
+from .._core.serialization import fingerprint
 from .._core.validation import check_images
 from ..models.training import one_cycle
 from .best_state import Best
@@ -78,13 +79,19 @@ class Training:
     ):
         self.inverse, self.draw, self.config = inverse, draw, inverse.config
         self.device = device_of(inverse.model)
-        self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.start = start and fingerprint(start.inverses.state_dict())
         known = len(start.blocks) if start else 0
         self.stages = stages_of(inverse.config, len(inverse.blocks), known)
         self._check_losses()
         self.number = self.step = 0
         self.best: Best | None = None
+        # One for all stages, for a checkpoint; what does not learn has no gradient and stays.
+        self.adam = torch.optim.Adam([{"params": list(inverse.inverses.parameters())}])
+        self.checkpoint = Checkpoint(
+            checkpoint,
+            _identity(inverse, start),
+            {"inverses": inverse.inverses},
+            {"adam": self.adam},
+        )
         with seeded(inverse.seed + 2, self.device):
             self.held = [self.images() for _ in range(HELD * self.config.keep_best)]
 
@@ -106,9 +113,7 @@ class Training:
 
     def run(self, progress: bool = True) -> None:
         """Every stage that is left, to its end."""
-        resumed = self.checkpoint is not None and self.checkpoint.exists()
-        if resumed:
-            self._restore()
+        resumed = self._restore()
         done = sum(stage.steps for stage in self.stages[: self.number]) + self.step
         total = sum(stage.steps for stage in self.stages)
         bar = tqdm(total=total, initial=done, disable=not progress, unit="step", mininterval=0.5)
@@ -119,16 +124,21 @@ class Training:
                     self.begin(self.number)
                 self._to_its_end(bar.update)
                 self.number, self.step, resumed = self.number + 1, 0, False
-        if self.checkpoint:
-            self._save()
+        self._save()
 
     def begin(self, number: int) -> None:
-        """Go to the first step of a stage, with a new optimiser for what learns in it."""
-        self.number, self.step = number, 0
+        """Go to the first step of a stage."""
+        self._enter(number, 0)
+        self.adam.state.clear()
+        if self.best:
+            self.best.look(0)
+
+    def _enter(self, number: int, step: int) -> None:
+        """Choose what learns in a stage that goes on after some steps."""
+        self.number, self.step = number, step
         g = self.inverse.inverses
         self.learner = g if self.stage.together else g[self.stage.depth - 1]
         self.weights = list(self.learner.parameters())
-        self.adam = torch.optim.Adam(self.weights, self.config.lr) if self.weights else None
         self.best = Best(self) if self.held and self.weights else None
 
     def _to_its_end(self, advanced: Callable[[], object]) -> None:
@@ -136,10 +146,9 @@ class Training:
         while self.weights and self.step < stage.steps:
             self.advance()
             advanced()
-            looks = self.best and (self.step % every == 0 or self.step == stage.steps)
-            if looks and not self.best.look(self.step):  # back to the best: moments are of no use
-                self.adam = torch.optim.Adam(self.weights, self.config.lr)
-            if self.checkpoint and self.step % 50 == 0:
+            if self.best and (self.step % every == 0 or self.step == stage.steps):
+                self.best.look(self.step)
+            if self.step % EVERY == 0:
                 self._save()
         if self.best:
             self.best.take()
@@ -180,7 +189,6 @@ class Training:
                 f"learning rate, {self._rate():g}."
             )
         self.best.go_back()
-        self.adam = torch.optim.Adam(self.weights, self.config.lr)
         self.step += 1
 
     def _depths(self) -> Sequence[int]:
@@ -231,43 +239,28 @@ class Training:
     # ---- a stopped run --------------------------------------------------------------------------
 
     def _save(self) -> None:
-        tensors, about = self.inverse.packed()
-        more = {"start": self.start, "stage": self.number, "step": self.step}
-        if self.number < len(self.stages) and self.weights:
-            for i, p in enumerate(self.weights):
-                for key, value in self.adam.state[p].items():
-                    tensors[f"adam.{i}.{key}"] = value
-            if self.best:
-                kept, more["best"] = self.best.packed()
-                tensors |= kept
-        tensors |= random_state(self.device)
-        write_tensors(self.checkpoint, tensors, direct=about, **more)
+        under_way = self.best if self.number < len(self.stages) else None
+        tensors, best = under_way.packed() if under_way else ({}, None)
+        result = {"history": self.inverse.history, "held_out": self.inverse.held_out}
+        self.checkpoint.save(tensors, stage=self.number, step=self.step, best=best, **result)
 
-    def _restore(self) -> None:
-        tensors, meta = read_tensors(self.checkpoint)
-        tensors = {key: t.clone() for key, t in tensors.items()}  # the file can be replaced then
-        (_, mine), theirs = self.inverse.packed(), meta.get("direct", {})
-        aside = ("history", "held_out")
-        differ = [key for key in mine if key not in aside and mine[key] != theirs.get(key)]
-        differ += ["start"] * (meta.get("start") != self.start)
-        if differ or "stage" not in meta:
-            raise ValueError(
-                f"{self.checkpoint} belongs to another run (other "
-                f"{', '.join(differ) or 'kind of file'}); remove it or name another "
-                "checkpoint."
-            )
-        if meta["stage"] < len(self.stages):
-            self.begin(meta["stage"])
-            if self.best:
-                self.best.unpack(tensors, meta["best"])
-            for i, p in enumerate(self.weights):
-                state = part(tensors, f"adam.{i}")
-                self.adam.state[p] = {key: _like(p, t) for key, t in state.items()}
-        self.inverse.unpack(tensors, theirs)
-        self.number, self.step = meta["stage"], meta["step"]
-        set_random_state(tensors, self.device)
+    def _restore(self) -> bool:
+        """Go on from the checkpoint; whether there is one."""
+        restored = self.checkpoint.restore()
+        if restored is None:
+            return False
+        tensors, about = restored
+        self.inverse.history, self.inverse.held_out = about["history"], about["held_out"]
+        self.number = about["stage"]
+        if self.number < len(self.stages):
+            self._enter(self.number, about["step"])
+        if about["best"]:
+            self.best.unpack(tensors, about["best"])
+        return True
 
 
-def _like(p: Tensor, t: Tensor) -> Tensor:
-    """Adam's t where p is, and its moments in p's order of memory."""
-    return torch.empty_like(p).copy_(t) if t.shape == p.shape else t.to(p.device)
+def _identity(inverse: LayerwiseInverse, start: LayerwiseInverse | None) -> dict[str, object]:
+    """All that decides what a training comes to, but for the images."""
+    _, about = inverse.packed()
+    settings = {key: about[key] for key in about if key not in ("history", "held_out")}
+    return {**settings, "start": start and fingerprint(start.inverses.state_dict())}
