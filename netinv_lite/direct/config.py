@@ -51,7 +51,7 @@ class DirectConfig:
     bfloat16: bool = False
     keep_best: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_whole(self, steps=1, joint=0, batch_size=2, width=1)
         check_finite(self, "block", "image", "cycle", "answer")
         check_positive(self, "lr", "joint_lr")

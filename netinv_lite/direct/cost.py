@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -18,18 +20,21 @@ from .partition import moved
 from .stages import Training, looks_of
 from .synthetic import source
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 TRIED = 2  # images in the step that is counted: batch normalisation needs two
 
 
 def estimate(
     model: nn.Module,
-    cut=None,
+    cut: str | Sequence[nn.Module] | None = None,
     *,
-    image_shape=None,
-    input_range=None,
+    image_shape: Sequence[int] | None = None,
+    input_range: Sequence[float] | None = None,
     config: DirectConfig | None = None,
     device: str | torch.device = "cpu",
-):
+) -> pd.DataFrame:
     """What each stage of `invert_layers` takes: one step of it, counted.
 
     total_tflop = (steps · gflop + looks at images that are held out) / 1000. Counted on two images
@@ -107,7 +112,7 @@ def _counted(training: Training, number: int) -> Count:
     )
 
 
-def told(table) -> str:
+def told(table: pd.DataFrame) -> str:
     """The table of `estimate` as text, and its sums in units that a machine's data sheet has."""
     work, memory = table["total_tflop"].sum(), table["memory_gb"].max()
     rates = [f"{rate:6d} TFLOP/s: {work / rate / 60:10,.1f} minutes" for rate in (1, 10, 100)]

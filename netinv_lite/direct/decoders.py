@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +65,7 @@ def inverse_of(
     )
 
 
-def inverses_of(blocks: list[Block], image_shape, width: int) -> list[nn.Module]:
+def inverses_of(blocks: list[Block], image_shape: Sequence[int], width: int) -> list[nn.Module]:
     """An inverse of each block, in 32 bits and, on a CPU in half the time, channels last."""
     found, before, line = [], tuple(image_shape), False
     for block in blocks:
@@ -84,7 +86,7 @@ def _row(shape: tuple[int, ...], line: bool) -> tuple[int, ...]:
 class _Shape(nn.Module):
     """(B, …) -> (B, *shape), of as many numbers."""
 
-    def __init__(self, shape: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
 
@@ -92,7 +94,7 @@ class _Shape(nn.Module):
         return a.reshape(len(a), *self.shape)
 
 
-def _of_vectors(after, before, width: int) -> nn.Sequential:
+def _of_vectors(after: tuple[int, ...], before: tuple[int, ...], width: int) -> nn.Sequential:
     """Two linear layers, and, where an image comes out, one look at the neighbours."""
     hidden = min(4 * width, 512)
     layers = [nn.Flatten(), nn.Linear(math.prod(after), hidden), nn.LeakyReLU(0.2)]
@@ -102,7 +104,7 @@ def _of_vectors(after, before, width: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _of_tokens(after, before, width: int) -> nn.Sequential:
+def _of_tokens(after: tuple[int, ...], before: tuple[int, ...], width: int) -> nn.Sequential:
     """Where one of the two is a row of tokens, (N,D)."""
     hidden = min(4 * width, 512)
     if len(after) == 2 and len(before) == 2:
@@ -126,7 +128,7 @@ def _of_tokens(after, before, width: int) -> nn.Sequential:
     return _of_vectors(after, before, width)
 
 
-def _grid(tokens: int, image) -> tuple[int, int] | None:
+def _grid(tokens: int, image: tuple[int, ...]) -> tuple[int, int] | None:
     """(rows, columns) of the patches that so many tokens stand for, or all but one of a class."""
     _, H, W = image
     fits = [
@@ -141,7 +143,7 @@ def _grid(tokens: int, image) -> tuple[int, int] | None:
 class _Axes(nn.Module):
     """Tokens of another number and size: a linear map along each axis, (B,N,D) -> (B,M,E)."""
 
-    def __init__(self, after, before):
+    def __init__(self, after: tuple[int, ...], before: tuple[int, ...]) -> None:
         super().__init__()
         self.along, self.across = nn.Linear(after[0], before[0]), nn.Linear(after[1], before[1])
 
@@ -155,7 +157,7 @@ class _Mixer(nn.Module):
     Source: Tolstikhin et al. 2021, MLP-Mixer.
     """
 
-    def __init__(self, shape, hidden: int):
+    def __init__(self, shape: tuple[int, ...], hidden: int) -> None:
         super().__init__()
         tokens, size = shape
         self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(2))
@@ -176,7 +178,9 @@ def _perceptron(size: int, hidden: int) -> nn.Sequential:
 class _Patches(nn.Module):
     """Each token is the patch of the image where it stands: (B,N,D) -> (B,C,H,W)."""
 
-    def __init__(self, after, before, grid):
+    def __init__(
+        self, after: tuple[int, ...], before: tuple[int, ...], grid: tuple[int, int]
+    ) -> None:
         super().__init__()
         (self.rows, self.columns), (C, H, W) = grid, before
         self.patch = (C, H // self.rows, W // self.columns)
@@ -193,7 +197,7 @@ class _Patches(nn.Module):
 class _Residual(nn.Module):
     """a + convolutions of a: `depth` of them, and a last one, at first zero, to its channels."""
 
-    def __init__(self, channels: int, width: int, depth: int = 1):
+    def __init__(self, channels: int, width: int, depth: int = 1) -> None:
         super().__init__()
         c = [channels] + [width] * depth
         layers = [layer for pair in pairwise(c) for layer in _convolution(*pair)]
@@ -208,7 +212,7 @@ class _Residual(nn.Module):
 class _Code(nn.Module):
     """A code of a normalised vector: a linear map, which alone goes far, + two layers."""
 
-    def __init__(self, values: int, size: int, width: int):
+    def __init__(self, values: int, size: int, width: int) -> None:
         super().__init__()
         self.norm, hidden = nn.BatchNorm1d(values), min(16 * width, 512)
         self.linear = nn.Linear(values, size)
@@ -242,11 +246,11 @@ def into_range(x: Tensor, low: float, high: float) -> Tensor:
 
 class _Cut(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, low, high):
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
         ctx.save_for_backward((x > high).to(torch.int8) - (x < low).to(torch.int8))
         return x.clamp(low, high)
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         (side,) = ctx.saved_tensors  # a step goes against the gradient
         return g * (g * side >= 0), None, None

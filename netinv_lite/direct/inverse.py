@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from .likeness import classifies, compared, identity
 from .partition import blocks_of, held, moved
 from .refinement import corrected, descended
 from .synthetic import source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class LayerwiseInverse(nn.Module):
@@ -51,11 +55,11 @@ class LayerwiseInverse(nn.Module):
         self,
         model: nn.Module,
         cut: str | Sequence[nn.Module] | None,
-        image_shape,
-        input_range,
+        image_shape: Sequence[int],
+        input_range: Sequence[float],
         config: DirectConfig,
         seed: int,
-    ):
+    ) -> None:
         super().__init__()
         by_hand = not (cut is None or isinstance(cut, str))
         self.known = identity(model)  # before any forward pass, which may count something
@@ -185,7 +189,9 @@ class LayerwiseInverse(nn.Module):
         """Inside, the model and its blocks are in eval mode, and learn nothing."""
         return held(self.model, self.own)
 
-    def report(self, images: Tensor | None = None, *, n: int = 256, way: str = "pass"):
+    def report(
+        self, images: Tensor | None = None, *, n: int = 256, way: str = "pass"
+    ) -> pd.DataFrame:
         """How well images come back from each depth.
 
         Args:
@@ -266,7 +272,7 @@ class LayerwiseInverse(nn.Module):
         model: nn.Module,
         *,
         blocks: Sequence[nn.Module] | None = None,
-        device="auto",
+        device: str | torch.device = "auto",
     ) -> LayerwiseInverse:
         """The inverse saved at `path`, for the same model.
 

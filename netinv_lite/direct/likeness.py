@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from torch import Tensor, nn
 from .._core.boundary import answer, entering, probe_images, probe_logits, warn_if_probabilities
 from .._core.freezing import frozen
 from .._core.serialization import fingerprint
+
+if TYPE_CHECKING:
+    from .inverse import LayerwiseInverse
 
 SSIM_WINDOW = 11  # pixels: what the structural similarity of two images looks through
 
@@ -20,7 +25,7 @@ def identity(model: nn.Module) -> str:
         return fingerprint({k: t for k, t in model.state_dict().items() if isinstance(t, Tensor)})
 
 
-def classifies(model: nn.Module, image_shape, input_range) -> bool:
+def classifies(model: nn.Module, image_shape: Sequence[int], input_range: Sequence[float]) -> bool:
     """Whether a model answers with logits (B,K), and not with images or maps of features.
 
     Raises ValueError where it answers with no tensor, with one logit, or with numbers that are not
@@ -40,7 +45,9 @@ def classifies(model: nn.Module, image_shape, input_range) -> bool:
     return True
 
 
-def compared(inverse, x: Tensor, a: Tensor, made: Tensor, depth: int) -> dict[str, float]:
+def compared(
+    inverse: LayerwiseInverse, x: Tensor, a: Tensor, made: Tensor, depth: int
+) -> dict[str, float]:
     """What `report` says of images `made` from a representation of x, by whatever way.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ from .._core.device import device_of, unwrapped
 from .._core.freezing import frozen
 from .._core.validation import check_name
 from .tracing import Trace, traced
+
+Cut = str | Sequence[nn.Module] | None  # the name of a module, the blocks, or the default
 
 POOLING = (
     nn.modules.pooling._MaxPoolNd,
@@ -83,7 +85,12 @@ class Block:
         return self.module(a.contiguous())
 
 
-def split(model: nn.Module, image_shape, cut: str | None = None, input_range=None) -> list[Block]:
+def split(
+    model: nn.Module,
+    image_shape: Sequence[int],
+    cut: str | None = None,
+    input_range: Sequence[float] | None = None,
+) -> list[Block]:
     """The shallow blocks of `model` from the image up to the output of the module called `cut`.
 
     f = f_K ∘ … ∘ f_1. A block ends where a single tensor of one row an image carries everything:
@@ -114,7 +121,12 @@ def split(model: nn.Module, image_shape, cut: str | None = None, input_range=Non
     return _shaped(_blocks(trace, [*ends, end]), model, image_shape, span)
 
 
-def chain(modules: list[nn.Module], model: nn.Module, image_shape, input_range=None) -> list[Block]:
+def chain(
+    modules: Sequence[nn.Module],
+    model: nn.Module,
+    image_shape: Sequence[int],
+    input_range: Sequence[float] | None = None,
+) -> list[Block]:
     """Blocks given by the caller, in order: f = f_K ∘ … ∘ f_1.
 
     Args:
@@ -207,7 +219,7 @@ def _blocks(trace: Trace, ends: list[fx.Node]) -> list[tuple[str, nn.Module]]:
     return blocks
 
 
-def _is(trace: Trace, n: fx.Node, kinds) -> bool:
+def _is(trace: Trace, n: fx.Node, kinds: type | tuple[type, ...]) -> bool:
     return isinstance(trace.module(n), kinds)
 
 
@@ -246,7 +258,13 @@ def held(model: nn.Module, modules: Iterable[nn.Module]) -> Iterator[None]:
         yield
 
 
-def _shaped(pairs, model: nn.Module, image_shape, span, own=()) -> list[Block]:
+def _shaped(
+    pairs: Sequence[tuple[str, nn.Module]],
+    model: nn.Module,
+    image_shape: Sequence[int],
+    span: Sequence[float],
+    own: Sequence[nn.Module] = (),
+) -> list[Block]:
     """The blocks, after two images have gone through them."""
     blocks, signal = [], False
     with held(model, own), torch.no_grad():
@@ -260,7 +278,7 @@ def _shaped(pairs, model: nn.Module, image_shape, span, own=()) -> list[Block]:
     return blocks
 
 
-def _passed(name: str, module: Callable, a: Tensor) -> Tensor:
+def _passed(name: str, module: nn.Module, a: Tensor) -> Tensor:
     """What one block makes of a, if it is one tensor of a row an image, and a is left as it was."""
     before = a.contiguous()
     version = before._version
@@ -287,14 +305,19 @@ def _passed(name: str, module: Callable, a: Tensor) -> Tensor:
 # ---- a cut ---------------------------------------------------------------------------------------
 
 
-def blocks_of(model: nn.Module, cut, image_shape, input_range=None) -> list[Block]:
+def blocks_of(
+    model: nn.Module,
+    cut: Cut,
+    image_shape: Sequence[int],
+    input_range: Sequence[float] | None = None,
+) -> list[Block]:
     """The blocks that a `cut` names, or is."""
     if cut is None or isinstance(cut, str):
         return split(model, image_shape, cut, input_range)
     return chain(_listed(cut), model, image_shape, input_range)
 
 
-def moved(cut, model: nn.Module, here: nn.Module):
+def moved(cut: Cut, model: nn.Module, here: nn.Module) -> Cut:
     """A `cut` of `model` in `here`, a copy of it on another device, or the unwrapped model."""
     if cut is None or isinstance(cut, str):
         return cut
@@ -310,5 +333,5 @@ def moved(cut, model: nn.Module, here: nn.Module):
     ]
 
 
-def _listed(cut) -> list:
+def _listed(cut: Iterable[nn.Module] | nn.Module) -> list[nn.Module]:
     return list(cut) if isinstance(cut, Iterable) else [cut]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,9 +11,12 @@ from torch.nn import functional as F
 from .._core.freezing import frozen
 from ..losses import total_variation
 
+if TYPE_CHECKING:
+    from .inverse import LayerwiseInverse
+
 
 def descended(
-    inverse,
+    inverse: LayerwiseInverse,
     representation: Tensor,
     images: Tensor,
     depth: int | None = None,
@@ -57,7 +62,9 @@ def descended(
 
 
 @torch.no_grad()
-def corrected(inverse, representation: Tensor, depth: int | None = None, *, steps: int) -> Tensor:
+def corrected(
+    inverse: LayerwiseInverse, representation: Tensor, depth: int | None = None, *, steps: int
+) -> Tensor:
     """Residual correction: g(b) after b ← b + η (a − f(g(b))), from b = a and η = 1/2 on.
 
     Of each image a step is taken only if the mean |a − f(g(b))| falls; else its η is halved. A step

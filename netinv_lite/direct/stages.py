@@ -76,7 +76,7 @@ class Training:
         draw: Source,
         checkpoint: str | Path | None = None,
         start: LayerwiseInverse | None = None,
-    ):
+    ) -> None:
         self.inverse, self.draw, self.config = inverse, draw, inverse.config
         self.device = device_of(inverse.model)
         known = len(start.blocks) if start else 0

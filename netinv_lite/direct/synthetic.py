@@ -14,7 +14,7 @@ from ..inversion import Inversion
 Source = Callable[[int], Tensor]  # n -> (n,C,H,W) in the input range, by torch's random numbers
 
 
-def noise(n: int, shape) -> Tensor:
+def noise(n: int, shape: Sequence[int]) -> Tensor:
     """Independent uniform pixels, x ~ U(0, 1).
 
     Args:
@@ -27,7 +27,7 @@ def noise(n: int, shape) -> Tensor:
     return torch.rand(n, *shape)
 
 
-def strokes(n: int, shape, *, cells: int = 5, width: float = 0.35) -> Tensor:
+def strokes(n: int, shape: Sequence[int], *, cells: int = 5, width: float = 0.35) -> Tensor:
     """Bright lines where a smooth random field u is near zero: (1 + tanh(6(w − |u|)))/2.
 
     The width w and how bright a channel is vary from image to image.
@@ -50,7 +50,7 @@ def strokes(n: int, shape, *, cells: int = 5, width: float = 0.35) -> Tensor:
     return line * _levels(n, C) if C > 1 else line
 
 
-def fractal(n: int, shape, *, exponent: float = 1.3) -> Tensor:
+def fractal(n: int, shape: Sequence[int], *, exponent: float = 1.3) -> Tensor:
     """Noise whose amplitude falls as 1/f^exponent, as that of natural images does.
 
     Each image has a range, a contrast and (in colour) channels of its own that mostly agree.
@@ -78,7 +78,7 @@ def fractal(n: int, shape, *, exponent: float = 1.3) -> Tensor:
     return (torch.rand(n, C, 1, 1) * 0.6 + 0.2 + contrast * x).clamp(0, 1)
 
 
-def leaves(n: int, shape, *, count: int = 25) -> Tensor:
+def leaves(n: int, shape: Sequence[int], *, count: int = 25) -> Tensor:
     """Ellipses of one colour each, the later over the earlier, sizes by a power law, p(r) ∝ r⁻³.
 
     Args:
@@ -105,7 +105,7 @@ def leaves(n: int, shape, *, count: int = 25) -> Tensor:
     return image
 
 
-def scenes(n: int, shape) -> Tensor:
+def scenes(n: int, shape: Sequence[int]) -> Tensor:
     """Strokes, in every other image, fractal noise and dead leaves; half of each on a ground.
 
     What is photographed or written is often in the middle, of no great size, and the rest plain:
@@ -166,7 +166,7 @@ def _levels(n: int, channels: int) -> Tensor:
 KINDS = {"noise": noise, "strokes": strokes, "fractal": fractal, "leaves": leaves, "scenes": scenes}
 
 
-def source(kind: str, image_shape, input_range) -> Source:
+def source(kind: str, image_shape: Sequence[int], input_range: Sequence[float]) -> Source:
     """A source of images of one kind.
 
     Args:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -25,7 +26,7 @@ class Rule:
     factor: float = 0
 
     @classmethod
-    def of(cls, two, three) -> Rule:
+    def of(cls, two: object, three: object) -> Rule:
         """From the values for two and for three images."""
         if isinstance(two, (tuple, list)):
             return cls(tuple(map(cls.of, two, three)))
@@ -33,13 +34,13 @@ class Rule:
             return cls(3 * two - 2 * three, three - two)
         return cls(two)
 
-    def at(self, images: int):
+    def at(self, images: int) -> Any:
         """The value for so many images."""
         if isinstance(self.value, tuple):
             return tuple(part.at(images) for part in self.value)
         return self.value + self.factor * images if self.factor else self.value
 
-    def written(self, graph: fx.Graph, a: fx.Node):
+    def written(self, graph: fx.Graph, a: fx.Node) -> Any:
         """The value in a graph whose node `a` has a row for each image."""
         if isinstance(self.value, tuple):
             return tuple(part.written(graph, a) for part in self.value)
@@ -48,7 +49,7 @@ class Rule:
         return graph.call_function(_size, (a, self.value, self.factor))
 
 
-def _size(a: Tensor, value, factor):
+def _size(a: Tensor, value: float, factor: float) -> float:
     return value + factor * len(a)
 
 
@@ -99,7 +100,7 @@ class Trace:
         a = graph.placeholder("a")
         copies = {source: a}
 
-        def copied(n: fx.Node):
+        def copied(n: fx.Node) -> Any:
             if n in self.rules:
                 return self.rules[n].written(graph, a)
             if n not in copies:
@@ -193,13 +194,13 @@ _PLAIN = (
 )
 
 
-def _plain(value) -> bool:
+def _plain(value: object) -> bool:
     if isinstance(value, (tuple, list)):
         return all(map(_plain, value))
     return isinstance(value, _PLAIN)
 
 
-def _as_tuples(value):
+def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, (tuple, list)) else value
 
 
@@ -209,7 +210,7 @@ def _as_tuples(value):
 class _OneInput(nn.Module):
     """A model of images alone: what else its forward pass takes is left at its default."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         setattr(self, WITHIN, model)
         self.training = model.training
@@ -225,7 +226,7 @@ class _Tracer(fx.Tracer):
     a part of the model that cannot be traced.
     """
 
-    def __init__(self, x: Tensor):
+    def __init__(self, x: Tensor) -> None:
         super().__init__()
         self.x, self.values, self.computing = x, {}, False
         self.closed: set[nn.Module] = set()
@@ -238,7 +239,13 @@ class _Tracer(fx.Tracer):
         kinds = (c for c in type(m).__mro__ if c is not nn.Module)
         return any(c.__module__.startswith(("torch.nn", "torch.ao.nn")) for c in kinds)
 
-    def call_module(self, m, forward, args, kwargs):
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         if self.computing:
             return forward(*args, **kwargs)
         given = [v for v in kwargs.values() if v is not None and v is not False]
@@ -260,13 +267,13 @@ class _Tracer(fx.Tracer):
                 self.graph.erase_node(n)
         return super().call_module(m, forward, args, kwargs)
 
-    def getattr(self, attr, attr_val, parameter_proxy_cache):
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         if self.computing:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
-    def create_node(self, kind, target, args, kwargs, name=None, type_expr=None):
-        node = super().create_node(kind, target, args, kwargs, name, type_expr)
+    def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(kind, *args, **kwargs)
         if kind != "output":
             self.computing = True
             try:
@@ -275,7 +282,7 @@ class _Tracer(fx.Tracer):
                 self.computing = False
         return node
 
-    def _computed(self, n: fx.Node):
+    def _computed(self, n: fx.Node) -> Any:
         args, kwargs = fx.node.map_arg((n.args, n.kwargs), self.values.__getitem__)
         if n.op == "placeholder":
             return self.x
@@ -306,7 +313,7 @@ def _is_stack(m: nn.Module) -> bool:
 class _Values(fx.Interpreter):
     """The value of each node."""
 
-    def __init__(self, root: fx.GraphModule):
+    def __init__(self, root: fx.GraphModule) -> None:
         super().__init__(root, garbage_collect_values=False)
 
     def of(self, x: Tensor) -> dict[fx.Node, object]:
