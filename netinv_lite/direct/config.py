@@ -33,6 +33,12 @@ class DirectConfig:
         keep_best: a stage ends with the best of its states on images that it does not train on,
             and is none worse than it began, at any depth; its rate is halved where it gets worse.
             False: with its last state, whatever that is.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> config = nil.direct.DirectConfig(steps=100, joint=300, source="strokes")
+        >>> config.steps, config.lr
+        (100, 0.002)
     """
 
     steps: int = 500

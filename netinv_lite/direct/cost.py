@@ -48,6 +48,15 @@ def estimate(
         whole batch, forward and back; memory_gb, 10⁹ bytes, what the last depth keeps for its
         backward pass, plus the network, the inverses, their gradients, Adam's two moments and the
         best state; total_tflop.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model = nil.CNN((1, 8, 8), 3, widths=(4, 5))
+        >>> table = nil.direct.estimate(model, config=nil.direct.DirectConfig(width=4))
+        >>> list(table["stage"])
+        ['block 1', 'block 2', 'block 3', 'joint']
+        >>> bool(table["total_tflop"].sum() < 1)
+        True
     """
     import pandas as pd
 

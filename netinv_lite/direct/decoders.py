@@ -33,6 +33,13 @@ def inverse_of(
 
     Returns:
         A module (B, *after) -> (B, *before).
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> inverse = nil.direct.inverse_of((8, 4, 4), (3, 8, 8), width=16)
+        >>> inverse(torch.rand(5, 8, 4, 4)).shape
+        torch.Size([5, 3, 8, 8])
     """
     if reshapes is None:
         reshapes = len(after) == 1 < len(before) and math.prod(after) == math.prod(before)
@@ -240,6 +247,12 @@ def into_range(x: Tensor, low: float, high: float) -> Tensor:
 
     A saturated tanh has no gradient at all, and one bold step can turn all images black for good;
     with the gradient of what is not cut, x would drift ever farther out.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> nil.direct.into_range(torch.tensor([-0.5, 0.5, 1.5]), 0, 1)
+        tensor([0.0000, 0.5000, 1.0000])
     """
     return _Cut.apply(x, low, high)
 

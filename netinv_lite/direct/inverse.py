@@ -49,6 +49,20 @@ class LayerwiseInverse(nn.Module):
         inverses: g_1 … g_K, in 32 bits.
         history: of each stage, a dict of its losses a step.
         held_out: of each stage, what its losses were on images that it did not train on.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier, digits = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> few = nil.direct.DirectConfig(steps=10, joint=0, batch_size=8, width=4)
+        >>> settings = {"config": few, "progress": False}
+        >>> inverse = nil.direct.invert_layers(classifier, "convolutions.1", **settings)
+        >>> inverse
+        LayerwiseInverse(CNN, from 'convolutions.1' (64, 7, 7) through 2 blocks to (1, 28, 28), ...
+        >>> first, second = inverse.representations(digits.x_test[:2])
+        >>> inverse(first, depth=1).shape, inverse.corrected(second).shape
+        (torch.Size([2, 1, 28, 28]), torch.Size([2, 1, 28, 28]))
+        >>> list(inverse.report(n=8))
+        ['depth', 'block', 'psnr', 'ssim', 'cycle', 'agreement']
     """
 
     def __init__(

@@ -72,6 +72,16 @@ class Block:
         shape: that of one a_k, without the batch: (D,), tokens (N,D), a signal (C,L) or (C,H,W).
         reshapes: whether it only arranges its numbers in another shape, in their order.
         signal: whether a shape of two sides is (C,L), channels along a line, and not tokens.
+
+    Example:
+        >>> import torch
+        >>> import netinv_lite as nil
+        >>> model = nil.CNN((1, 8, 8), 3, widths=(4, 5))
+        >>> first, *_ = nil.direct.split(model, model.image_shape)
+        >>> first
+        Block(name='convolutions.0', shape=(4, 4, 4), reshapes=False, signal=False)
+        >>> first(torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 4, 4, 4])
     """
 
     name: str
@@ -112,6 +122,16 @@ def split(
     Raises:
         ValueError: for a model that cannot be traced, a name that there is not (with the nearest),
             or a cut inside a branch.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> model = nil.load_classifier("digits")
+        >>> for block in nil.direct.split(model, model.image_shape):
+        ...     print(block.name, block.shape)
+        convolutions.0 (32, 14, 14)
+        convolutions.1 (64, 7, 7)
+        convolutions.2 (128, 4, 4)
+        hidden (128,)
     """
     span = input_range or getattr(model, "input_range", (0.0, 1.0))
     with frozen(model), torch.no_grad():  # what it asks of `training` is answered once for all
@@ -140,6 +160,14 @@ def chain(
 
     Raises:
         ValueError: for what is no module, or does not take what comes before it.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> from torch import nn
+        >>> model = nil.CNN((1, 8, 8), 3, widths=(4, 5))
+        >>> blocks = [model.convolutions[0], nn.Sequential(model.convolutions[1], nn.Flatten())]
+        >>> [(b.name, b.shape) for b in nil.direct.chain(blocks, model, model.image_shape)]
+        [('convolutions.0', (4, 4, 4)), ('block 2', (20,))]
     """
     if not modules or not all(isinstance(m, nn.Module) for m in modules):
         raise ValueError("cut is the name of a module, or a list of one module or more, in order.")

@@ -68,6 +68,17 @@ def invert_layers(
         FloatingPointError: for a loss that is not finite.
 
     Source: Dong et al. 2021, Deep Neural Networks are Surprisingly Reversible.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> classifier, digits = nil.load_classifier("digits"), nil.load_data("digits")
+        >>> few = nil.direct.DirectConfig(steps=10, joint=0, batch_size=8, width=8)
+        >>> inverse = nil.direct.invert_layers(
+        ...     classifier, "convolutions.0", config=few, progress=False
+        ... )
+        >>> a = inverse.representations(digits.x_test[:5])[-1]
+        >>> a.shape, inverse(a).shape
+        (torch.Size([5, 32, 14, 14]), torch.Size([5, 1, 28, 28]))
     """
     config = config or DirectConfig()
     here = on_device(model, device)
