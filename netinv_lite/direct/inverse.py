@@ -18,7 +18,7 @@ from .._core.freezing import frozen
 from .._core.random_state import seeded
 from .._core.serialization import read_tensors, write_tensors
 from .._core.serialization import split as part
-from .._core.validation import check_count, check_images, check_name
+from .._core.validation import check_count, check_images, check_name, check_numbers
 from .config import DirectConfig
 from .decoders import into_range, inverses_of
 from .likeness import classifies, compared, identity
@@ -118,8 +118,7 @@ class LayerwiseInverse(nn.Module):
                 f"Representations of shape ({wanted}) are expected after "
                 f"{self.blocks[k - 1].name!r}, not {tuple(a.shape)}."
             )
-        if not torch.isfinite(a).all():
-            raise ValueError("The representation holds NaN or infinity.")
+        check_numbers(a, "Representations")
         for j in range(k, 0, -1):
             a = self.back(a, j)
         low, high = self.input_range
@@ -231,7 +230,10 @@ class LayerwiseInverse(nn.Module):
             with seeded(self.seed + 1, device):
                 images = source(self.config.source, self.image_shape, self.input_range)(n)
         if not len(check_images(images, self.image_shape, self.input_range)):
-            raise ValueError("There are no images to report on.")
+            raise ValueError(
+                "There are no images to report on; give at least one, or leave `images` out for "
+                "synthesized ones."
+            )
         batches = images.float().to(device).split(256)
         with self.held(), frozen(self), torch.no_grad():
             parts = [
@@ -303,7 +305,10 @@ class LayerwiseInverse(nn.Module):
         tensors, meta = read_tensors(path)
         about = meta.get("direct")
         if about is None or "cut" not in about:
-            raise ValueError(f"{path} holds tensors, but no saved direct inverse.")
+            raise ValueError(
+                f"{path} holds tensors, but no saved direct inverse. Give a file that "
+                "LayerwiseInverse.save has written."
+            )
         by_hand = isinstance(about["cut"], list)
         if by_hand != (blocks is not None):
             raise ValueError(
@@ -314,7 +319,10 @@ class LayerwiseInverse(nn.Module):
             )
         here = on_device(model, device)
         if about["model"] != identity(here):
-            raise ValueError(f"{path} inverts another model than this {type(model).__name__}.")
+            raise ValueError(
+                f"{path} inverts another model than this {type(model).__name__}. Give the one that "
+                "it was trained for, with the same weights."
+            )
         with torch.inference_mode(False):
             cut = moved(blocks, model, here) if by_hand else about["cut"]
             inverse = cls(
@@ -328,7 +336,7 @@ class LayerwiseInverse(nn.Module):
             if inverse.cut != about["cut"]:
                 raise ValueError(
                     f"{path} inverts the blocks {', '.join(about['cut'])}, not "
-                    f"{', '.join(inverse.cut)}."
+                    f"{', '.join(inverse.cut)}. Give the modules of those names, in that order."
                 )
             inverse.unpack(tensors, about)
             return inverse.to(device_of(here)).eval()

@@ -191,19 +191,22 @@ def _end(model: nn.Module, trace: Trace, cut: str | None) -> fx.Node:
     check_name(cut, [name for name, _ in model.named_modules() if name], "cut")
     inside = [n for n in trace.nodes if cut in trace.owners(n)]
     if not inside:
-        raise ValueError(f"The forward pass never reaches the module {cut!r}.")
+        raise ValueError(
+            f"The forward pass never reaches the module {cut!r}. Name one that it calls, or leave "
+            "cut out."
+        )
     end = inside[-1]
     if end in trace.ends:
         return end
     later = trace.nodes[trace.nodes.index(end) + 1 :]
     after = [n for n in later if n in trace.ends and trace.owners(n)]
-    where = f" Cut behind it, at {trace.owners(after[0])[-1]!r}." if after else ""
+    where = f"Cut behind it, at {trace.owners(after[0])[-1]!r}" if after else "Leave cut out"
     what = (
         "another branch is still open, so it does not carry everything"
         if end in trace.shapes
         else "there is no tensor (B,D), (B,N,D) or (B,C,H,W)"
     )
-    raise ValueError(f"At the output of {cut!r} {what}.{where}")
+    raise ValueError(f"At the output of {cut!r} {what}. {where}.")
 
 
 def _default_end(trace: Trace) -> fx.Node:
@@ -315,7 +318,8 @@ def _passed(name: str, module: nn.Module, a: Tensor) -> Tensor:
     except Exception as error:  # whatever a layer may raise where the shape does not fit
         raise ValueError(
             f"The block {name!r} does not accept what comes before it, "
-            f"{tuple(before.shape[1:])}: {error}"
+            f"{tuple(before.shape[1:])}: {str(error).rstrip('.')}. Give blocks of which each takes "
+            "what the one before returns, cut=[module, module, …]."
         ) from error
     if before._version != version:
         raise ValueError(

@@ -226,5 +226,5 @@ def of(images: Tensor) -> Source:
     Raises ValueError where there are none.
     """
     if not len(images):
-        raise ValueError("There are no images to draw from.")
+        raise ValueError("There are no images to draw from; give at least one.")
     return lambda n: images[torch.randint(len(images), (n,))]
