@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,9 +10,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from ._core.arrays import as_tensor
 from ._core.boundary import ONE_LOGIT
 from ._core.moved import renamed
-from ._core.validation import check_name, check_positive
+from ._core.validation import check_count, check_name, check_positive, check_whole, got
 
 __all__ = [
     "SCHEMES",
@@ -88,7 +90,7 @@ def one_hot(k: Tensor, num_classes: int) -> Tensor:
         (B,K), of torch's default type.
 
     Raises:
-        ValueError: a class outside 0..K−1.
+        ValueError: k is no row of whole numbers, or a class lies outside 0..K−1.
 
     Example:
         >>> import torch
@@ -97,6 +99,12 @@ def one_hot(k: Tensor, num_classes: int) -> Tensor:
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])
     """
+    if not isinstance(k, Tensor) or k.ndim != 1 or k.dtype not in (torch.int32, torch.int64):
+        kind = f" of {k.dtype}" if isinstance(k, Tensor) else ""
+        raise ValueError(
+            f"Classes must be a tensor (B,) of int64, such as torch.tensor([3, 8]), not "
+            f"{got(k)}{kind}."
+        )
     if k.numel() and not 0 <= int(k.min()) <= int(k.max()) < num_classes:
         low, high = int(k.min()), int(k.max())
         raise ValueError(
@@ -118,13 +126,43 @@ def balanced_classes(n: int, num_classes: int, *, generator: Generator | None = 
     Returns:
         (n,) int64.
 
+    Raises:
+        ValueError: n is no whole number, or negative.
+
     Example:
         >>> from netinv_lite.conditioning import balanced_classes
         >>> balanced_classes(6, 3).bincount()
         tensor([2, 2, 2])
     """
+    check_count("n", n, 0)
     start = torch.randint(num_classes, (1,), generator=generator)
     return (torch.randperm(n, generator=generator) + start) % num_classes
+
+
+def sampled_classes(classes: Sequence[int] | None, num_classes: int, per_class: int) -> Tensor:
+    """The target classes of a sample, class by class, as `sample` is asked for them.
+
+    Args:
+        classes: n of the classes; None for all K.
+        num_classes: K.
+        per_class: images of each class.
+
+    Returns:
+        (n·per_class,) int64.
+
+    Raises:
+        ValueError: no class, or no image of one; a class that does not exist.
+    """
+    check_count("per_class", per_class, 1)
+    named = range(num_classes) if classes is None else classes
+    if not isinstance(named, Iterable) or isinstance(named, str) or not (named := [*named]):
+        raise ValueError(
+            f"classes={classes!r}: name at least one class, such as classes=[3], or leave it out "
+            "for all."
+        )
+    k = as_tensor(named, "Classes")
+    one_hot(k, num_classes)  # a ValueError for a class that does not exist
+    return k.repeat_interleave(per_class)
 
 
 @renamed(random="generator")
@@ -197,7 +235,7 @@ def check_simplex(v: Tensor, num_classes: int) -> Tensor:
     """Rows on the simplex: non-negative, with sum 1.
 
     Args:
-        v: (B,K), a tensor or what `torch.as_tensor` takes.
+        v: (B,K), a tensor, an array or a list.
         num_classes: K.
 
     Returns:
@@ -206,6 +244,7 @@ def check_simplex(v: Tensor, num_classes: int) -> Tensor:
     Raises:
         ValueError: another shape, or a row off the simplex.
     """
+    v = v if isinstance(v, Tensor) else as_tensor(v, "Soft targets")
     v = torch.as_tensor(v, dtype=torch.promote_types(torch.float32, torch.get_default_dtype()))
     if v.ndim != 2 or v.shape[1] != num_classes or not len(v):
         raise ValueError(
@@ -229,6 +268,9 @@ class Label:
     Args:
         num_classes: K.
 
+    Raises:
+        ValueError: fewer than two classes.
+
     Example:
         >>> import torch
         >>> import netinv_lite as nil
@@ -240,6 +282,9 @@ class Label:
     name: ClassVar[str] = "label"
     vector: ClassVar[bool] = True  # does v enter at the input?
     matrix: ClassVar[bool] = False  # does M enter at the grid?
+
+    def __post_init__(self) -> None:
+        check_whole(self, num_classes=2)
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
@@ -298,6 +343,7 @@ class Vector(Label):
     name: ClassVar[str] = "vector"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive(self, "scale")
 
     @renamed(random="generator")
@@ -389,6 +435,7 @@ class SoftTargets(Label):
     matrix: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "targets", check_simplex(self.targets, self.num_classes))
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ._core.arrays import as_images, check_labels
 from ._core.serialization import located
-from ._core.validation import check_name, range_of
+from ._core.validation import check_name, names_in, range_of
 
 __all__ = ["CLASSES", "ImageData", "load_data"]
 DIGITS = tuple("0123456789")
@@ -72,13 +72,7 @@ class ImageData:
 
     def __post_init__(self) -> None:
         set_ = functools.partial(object.__setattr__, self)
-        try:
-            set_("classes", tuple(map(str, self.classes)))
-        except TypeError as error:
-            raise ValueError(
-                f"classes={self.classes!r}: the names of the classes are needed, such as "
-                "('cat', 'dog')."
-            ) from error
+        set_("classes", names_in(self.classes))
         K = len(self.classes) or None
         for part in ("train", "test"):
             x = as_images(getattr(self, f"x_{part}"), f"x_{part}: images")

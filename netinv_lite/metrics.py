@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._core.arrays import check_classes, one_label_each
+from ._core.arrays import as_tensor, check_classes, one_label_each
 from ._core.boundary import answer
 from ._core.device import unwrapped
 from ._core.freezing import frozen
 from ._core.hooks import Tap
-from ._core.validation import check_images, check_numbers
+from ._core.validation import (
+    check_batch,
+    check_count,
+    check_floating,
+    check_images,
+    check_numbers,
+    got,
+)
 
 
 @torch.no_grad()
@@ -185,7 +193,7 @@ def conditional_kl(model: nn.Module, images: Tensor, v: Tensor) -> float:
         True
     """
     out = _double(logits(model, images))
-    v = torch.as_tensor(v).to(out)
+    v = (v if isinstance(v, Tensor) else as_tensor(v, "v")).to(out)
     if v.shape != out.shape:
         raise ValueError(f"v must have the logits' shape {tuple(out.shape)}, not {tuple(v.shape)}.")
     if not torch.isfinite(v).all() or v.min() < 0 or (v.sum(1) - 1).abs().max() > 1e-3:
@@ -309,6 +317,7 @@ def vendi_by_class(f: Tensor, labels: Tensor) -> float:
         >>> round(nil.metrics.vendi_by_class(f, labels), 3)
         2.0
     """
+    _check_rows(f)
     labels = _check_length(labels, f)
     return sum(vendi_score(f[labels == c]) for c in labels.unique()) / len(labels.unique())
 
@@ -338,6 +347,8 @@ def excess_vendi(f: Tensor, f_real: Tensor, labels: Tensor, labels_real: Tensor)
         >>> round(nil.metrics.excess_vendi(torch.ones(4, 4), real, k, k), 3)
         0.0
     """
+    _check_rows(f)
+    _check_rows(f_real)
     labels, labels_real = _check_length(labels, f), _check_length(labels_real, f_real)
     ours, theirs = [], []
     for c in labels.unique().tolist():
@@ -390,10 +401,10 @@ def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> dict[str, float]:
     real, fake = _rows(real), _rows(fake).to(real.device)
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"Rows of equal width are needed: {real.shape[1]} and {fake.shape[1]}.")
-    if not 0 < k < min(len(real), len(fake)):
+    if not isinstance(k, Integral) or not 0 < k < min(len(real), len(fake)):
         raise ValueError(
-            f"k={k} must be at least 1 and less than both counts, {len(real)} real and "
-            f"{len(fake)} fake: lower k or give more rows."
+            f"k={k} must be a whole number, at least 1 and less than both counts, {len(real)} real "
+            f"and {len(fake)} fake: lower k or give more rows."
         )
     radius_real = torch.cdist(real, real).kthvalue(k + 1, dim=1).values  # the nearest is itself
     radius_fake = torch.cdist(fake, fake).kthvalue(k + 1, dim=1).values
@@ -442,17 +453,15 @@ def confusion(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 def _checked(model: nn.Module, images: Tensor) -> nn.Module:
     """The model itself, without wrappers, once the images are found to fit it."""
     model = unwrapped(model)
-    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
-        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
+    check_batch(images)
+    check_floating(images)  # or the logits would become whole numbers, too
     shape = getattr(model, "image_shape", images.shape[1:])
     check_images(images, shape, getattr(model, "input_range", (-torch.inf, torch.inf)))
     return model
 
 
 def _batches(images: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: at least 1 is needed.")
+    check_count("batch_size", batch_size, 1)
     return images.split(batch_size)
 
 
@@ -468,11 +477,14 @@ def _check_labels(labels: Tensor | Sequence[int], out: Tensor) -> Tensor:
 
 def _rows(f: Tensor) -> Tensor:
     """(N, ...) -> (N,D) in double precision, where the order of a sum does not show."""
-    if not isinstance(f, Tensor) or f.ndim < 2 or len(f) < 2 or f[0].numel() == 0:
-        got = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
-        raise ValueError(f"A tensor (N,D) of at least two rows is needed, not {got}.")
+    _check_rows(f)
     check_numbers(f, "The features")
     return _double(f.flatten(1))
+
+
+def _check_rows(f: object) -> None:
+    if not isinstance(f, Tensor) or f.ndim < 2 or len(f) < 2 or f[0].numel() == 0:
+        raise ValueError(f"A tensor (N,D) of at least two rows is needed, not {got(f)}.")
 
 
 def _double(x: Tensor) -> Tensor:

@@ -137,7 +137,8 @@ def one_label_each(labels: object, n: int, what: str = "row", least: int | None 
     whole = not y.is_floating_point() and not y.is_complex()
     if y.shape != (n,) or not whole or (least is not None and n and y.min() < least):
         bound = "" if least is None else f" from {least} on"
-        found = f", the least {y.min():g}" if least is not None and y.numel() else ""
+        small = least is not None and y.numel() and y.min() < least
+        found = f" with {y.min():g} among them" if small else ""
         raise ValueError(
             f"One integer label{bound} for each {what} is needed, ({n},), not {tuple(y.shape)} of "
             f"{y.dtype}{found}."

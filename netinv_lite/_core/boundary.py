@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from .device import device_of, dtype_of, on_device
 from .freezing import frozen
+from .validation import check_range, check_shape
 
 Order = Callable[[Tensor], Tensor]  # x with the same values in another order in memory
 ONE_LOGIT = (
@@ -186,13 +187,8 @@ def signature(
         ValueError: there is no shape, or shape or range make no sense.
     """
     shape = image_shape or getattr(classifier, "image_shape", None)
-    if shape is None or len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"image_shape={shape}: say (C, H, W), such as image_shape=(3, 32, 32).")
     span = getattr(classifier, "input_range", (0.0, 1.0)) if input_range is None else input_range
-    if len(span) != 2 or not float("-inf") < span[0] < span[1] < float("inf"):
-        raise ValueError(f"input_range={span}: say (low, high), finite and rising, such as (0, 1).")
-    C, H, W = map(int, shape)
-    return (C, H, W), (float(span[0]), float(span[1]))
+    return check_shape(shape), check_range(span)
 
 
 @dataclass(frozen=True)

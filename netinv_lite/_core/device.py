@@ -62,11 +62,15 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     """The `device`; for "auto" the first CUDA device, or the CPU if there is none.
 
     Raises:
+        ValueError: there is no such kind of device.
         RuntimeError: CUDA is named and PyTorch sees no CUDA device.
     """
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r}: use 'auto', 'cpu' or 'cuda', say.") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise RuntimeError(

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .device import unwrapped
 
+T = TypeVar("T")
+
 
 def check_whole(config: object, **least: int) -> None:
-    """Raise a ValueError unless each named attribute is a whole number of at least that much."""
+    """Raise a ValueError unless each named attribute is a whole number of at least that much.
+
+    A whole number of NumPy becomes one of Python, which JSON can hold.
+    """
     for name, low in least.items():
         check_count(name, getattr(config, name), low)
+        object.__setattr__(config, name, int(getattr(config, name)))
 
 
 def check_count(name: str, value: object, low: int, high: int | None = None) -> None:
     """Raise a ValueError unless `value` is a whole number of at least `low`, at most `high`."""
-    if not isinstance(value, int) or value < low or (high is not None and value > high):
+    if not isinstance(value, Integral) or value < low or (high is not None and value > high):
         span = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name}={value!r}: a whole number {span} is needed.")
 
@@ -27,15 +35,63 @@ def check_count(name: str, value: object, low: int, high: int | None = None) -> 
 def check_finite(config: object, *names: str) -> None:
     """Raise a ValueError unless each named attribute is finite and not negative."""
     for name in names:
-        if not 0 <= getattr(config, name) < float("inf"):
-            raise ValueError(f"{name}={getattr(config, name)} must be finite and not negative.")
+        value = getattr(config, name)
+        if not isinstance(value, Real) or not 0 <= value < float("inf"):
+            raise ValueError(f"{name}={value!r} must be finite and not negative.")
 
 
 def check_positive(config: object, *names: str) -> None:
     """Raise a ValueError unless each named attribute is finite and above zero."""
     for name in names:
-        if not 0 < getattr(config, name) < float("inf"):
-            raise ValueError(f"{name}={getattr(config, name)} must be positive and finite.")
+        value = getattr(config, name)
+        if not isinstance(value, Real) or not 0 < value < float("inf"):
+            raise ValueError(f"{name}={value!r} must be positive and finite.")
+
+
+def config_of(given: T | None, default: T) -> T:
+    """The settings that are given, or the default; a ValueError where they are of another kind."""
+    if given is None:
+        return default
+    if not isinstance(given, type(default)):
+        kind = type(default).__name__
+        raise ValueError(
+            f"config={given!r:.60} is no {kind}: give {kind}(...), or leave it out for the default."
+        )
+    return given
+
+
+def check_shape(given: Any) -> tuple[int, int, int]:
+    """(C, H, W), if these are three whole numbers of at least 1; else a ValueError."""
+    try:
+        C, H, W = (int(side) for side in given)
+    except (TypeError, ValueError):
+        C = H = W = 0
+    if min(C, H, W) < 1:
+        raise ValueError(f"image_shape={given}: say (C, H, W), such as image_shape=(3, 32, 32).")
+    return C, H, W
+
+
+def check_range(given: Any) -> tuple[float, float]:
+    """(low, high), if these are two finite numbers that rise; else a ValueError."""
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not float("-inf") < low < high < float("inf"):
+        raise ValueError(
+            f"input_range={given}: say (low, high), finite and rising, such as (0, 1)."
+        )
+    return low, high
+
+
+def names_in(classes: Any) -> tuple[str, ...]:
+    """The names of classes as text; a ValueError where there is no list of them."""
+    try:
+        return tuple(map(str, classes))
+    except TypeError as error:
+        raise ValueError(
+            f"classes={classes!r}: the names of the classes are needed, such as ('cat', 'dog')."
+        ) from error
 
 
 def check_numbers(x: Tensor, what: str) -> None:
@@ -44,6 +100,28 @@ def check_numbers(x: Tensor, what: str) -> None:
         raise ValueError(
             f"{what} hold NaN or infinity. Leave out those that do: "
             "x[x.flatten(1).isfinite().all(1)]."
+        )
+
+
+def got(x: object) -> str:
+    """How an error names what stands in the place of a tensor of some shape."""
+    if isinstance(x, Tensor):
+        return f"{tuple(x.shape)}"
+    return f"{type(x).__name__}; torch.as_tensor makes a tensor of an array or a list"
+
+
+def check_batch(images: object) -> None:
+    """Raise a ValueError unless `images` is a tensor (N,C,H,W) of at least one image."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got(images)}.")
+
+
+def check_floating(images: Tensor) -> None:
+    """Raise a ValueError unless `images` holds floating-point numbers."""
+    if not images.is_floating_point():
+        raise ValueError(
+            f"Images must be floating-point numbers, not {images.dtype}: convert them, such as "
+            "bytes by images.float() / 255, which lie from 0 to 1."
         )
 
 
@@ -108,20 +186,14 @@ def range_of(
     """
     inner = [unwrapped(m) if isinstance(m, nn.Module) else m for m in models]
     spans = [getattr(m, "input_range", None) for m in inner] if given is None else [given]
-    said = list(dict.fromkeys(tuple(map(float, span)) for span in spans if span is not None))
+    said = list(dict.fromkeys(check_range(span) for span in spans if span is not None))
     if len(said) > 1:
         raise ValueError(
             f"The networks take images of different ranges, {said[0]} and {said[1]}: say which "
             "one these images have, input_range=(low, high)."
         )
     if said:
-        if len(said[0]) != 2 or not float("-inf") < said[0][0] < said[0][1] < float("inf"):
-            raise ValueError(
-                f"input_range={given or said[0]}: say (low, high), finite and rising, "
-                "such as (0, 1)."
-            )
-        low, high = said[0]
-        return low, high
+        return said[0]
     check_numbers(images, "The images")
     least, most = (images.min(), images.max()) if images.numel() else (0.0, 0.0)
     for low, high in ((0.0, 1.0), (-1.0, 1.0)):

@@ -23,7 +23,7 @@ def first_of_each(labels: Tensor, n: int, num_classes: int | None = None) -> Ten
         >>> first_of_each(torch.tensor([1, 0, 1, 0, 1]), 2)
         tensor([1, 3, 0, 2])
     """
-    K = int(labels.max()) + 1 if num_classes is None else num_classes
+    K = _count(labels) if num_classes is None else num_classes
     return torch.cat([(labels == k).nonzero().flatten()[:n] for k in range(K)])
 
 
@@ -45,5 +45,12 @@ def class_means(rows: Tensor, labels: Tensor, num_classes: int | None = None) ->
         tensor([[2.],
                 [8.]])
     """
-    K = int(labels.max()) + 1 if num_classes is None else num_classes
+    K = _count(labels) if num_classes is None else num_classes
     return torch.stack([rows[labels == k].mean(0) for k in range(K)])
+
+
+def _count(labels: Tensor) -> int:
+    """The number of classes that labels (N,) tell of: the largest and one."""
+    if not len(labels):
+        raise ValueError("There are no labels: give at least one, or say num_classes.")
+    return int(labels.max()) + 1

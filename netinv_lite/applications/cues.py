@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
 from .._core.validation import check_name, range_of
-from ..data import ImageData
+from ..data import ImageData, check_data
 
 CUES = ("corner", "brightness")
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
@@ -46,10 +47,12 @@ class Cue:
 
     def __post_init__(self) -> None:
         check_name(self.kind, CUES, "cue")
-        if self.corner not in range(4) or self.size < 1 or not 0 < self.strength <= 1:
+        numbers = isinstance(self.size, Integral) and isinstance(self.strength, Real)
+        right = numbers and self.size >= 1 and 0 < self.strength <= 1
+        if self.corner not in range(4) or not right:
             raise ValueError(
-                f"corner={self.corner} must be 0 to 3, size={self.size} at least 1, "
-                f"strength={self.strength} in (0, 1]."
+                f"corner={self.corner!r} must be 0 to 3, size={self.size!r} a whole number of at "
+                f"least 1, strength={self.strength!r} in (0, 1]."
             )
 
     def __repr__(self) -> str:
@@ -88,6 +91,8 @@ class Cue:
         Raises:
             ValueError: a square too large, or pixels that are in neither range.
         """
+        if x.ndim != 4:
+            raise ValueError(f"Images of shape (B,C,H,W) are needed, not {tuple(x.shape)}.")
         _, high = range_of(x, given=input_range)
         if self.kind == "brightness":
             return x + self.strength * (high - x)
@@ -127,9 +132,11 @@ def plant(
         >>> digits.y_train[changed].unique()
         tensor([7])
     """
-    if not 0 <= target < len(data.classes) or not 0 <= share <= 1:
+    data = check_data(data)
+    right = isinstance(share, Real) and 0 <= share <= 1
+    if target not in range(len(data.classes)) or not right:
         raise ValueError(
-            f"target={target} must lie in 0..{len(data.classes) - 1}, share={share} in [0, 1]."
+            f"target={target!r} must lie in 0..{len(data.classes) - 1}, share={share} in [0, 1]."
         )
     random = torch.Generator().manual_seed(seed)
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from .._core.boundary import answer
+from .._core.boundary import answer, probe_logits, signature
 from .._core.device import device_of, on_device, unwrapped
 from .._core.freezing import frozen
 from .._core.loop import Interrupted, OnStep
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
-from .._core.validation import check_positive, check_whole
+from .._core.validation import check_images, check_positive, check_whole, config_of
 from ..direct import synthetic
 from ..inversion import Inversion
 from ..models.training import check_trainable, descend
@@ -176,7 +176,7 @@ def teach(
         >>> student.training
         False
     """
-    config, teacher = config or DistillConfig(), unwrapped(teacher)
+    config, teacher = config_of(config, DistillConfig()), unwrapped(teacher)
     device = device_of(teacher)
     bar = tqdm(range(config.steps), desc="distill", unit="step", disable=not progress)
     with learning(seed, device), frozen(teacher):
@@ -187,6 +187,8 @@ def teach(
         try:
             for step in bar:
                 x = _drawn(source, config.batch_size).to(device)
+                if step == 0:
+                    _check_first(teacher, student, x)
                 moves = torch.randint(-config.shift, config.shift + 1, (2,)).tolist()
                 loss = _divergence(teacher, student, x.roll(moves, (-2, -1)), config.temperature)
                 if not torch.isfinite(loss):
@@ -207,6 +209,11 @@ def teach(
 
 def _drawn(source: Callable[[int], Tensor], n: int) -> Tensor:
     """The images (n,C,H,W) that a source gives when it is asked for n."""
+    if not callable(source):
+        raise ValueError(
+            f"source must be a function of n that returns n images, not a {type(source).__name__}: "
+            "such as lambda n: x[torch.randint(len(x), (n,))]."
+        )
     x = source(n)
     if not isinstance(x, Tensor) or x.ndim != 4 or len(x) != n or not x.is_floating_point():
         got = f"{tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
@@ -217,14 +224,22 @@ def _drawn(source: Callable[[int], Tensor], n: int) -> Tensor:
     return x
 
 
+def _check_first(teacher: nn.Module, student: nn.Module, x: Tensor) -> None:
+    """Raise a ValueError if the first images x (B,C,H,W) fit one of the networks or neither."""
+    shape, span = signature(teacher, x.shape[1:])
+    if hasattr(teacher, "input_range"):
+        check_images(x, shape, span)
+    wanted, given = (probe_logits(net, shape, span).shape[1] for net in (teacher, student))
+    if wanted != given:
+        raise ValueError(
+            f"The student answers with {given} logits, the teacher with {wanted}: give a student "
+            "of as many."
+        )
+
+
 def _divergence(teacher: nn.Module, student: nn.Module, x: Tensor, T: float) -> Tensor:
     """KL(softmax(t(x)/T) ‖ softmax(s(x)/T)), the mean of the images x (B,C,H,W); ()."""
     with torch.no_grad():
         wanted = (answer(teacher, x) / T).softmax(1)
     answers = answer(student, x)
-    if answers.shape != wanted.shape:
-        raise ValueError(
-            f"The student answers with {answers.shape[1]} logits, the teacher with "
-            f"{wanted.shape[1]}: give a student of as many."
-        )
     return F.kl_div((answers / T).log_softmax(1), wanted, reduction="batchmean")

@@ -19,7 +19,14 @@ from .._core.device import device_of, on_device, unwrapped
 from .._core.loop import Interrupted, OnStep
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
-from .._core.validation import check_finite, check_images, check_name, check_positive, check_whole
+from .._core.validation import (
+    check_finite,
+    check_images,
+    check_name,
+    check_positive,
+    check_whole,
+    config_of,
+)
 from ..data import ImageData, check_data
 from ..models.architectures import CNN
 from ..models.training import descend, known_by, one_cycle
@@ -139,7 +146,7 @@ def train_with_exclusion(
         >>> detector.score(digits.x_test[:3]).shape
         torch.Size([3])
     """
-    config, data = config or ExclusionConfig(), check_data(data)
+    config, data = config_of(config, ExclusionConfig()), check_data(data)
     if (config.garbage == "outliers") != (outliers is not None):
         raise ValueError("outliers=... and garbage='outliers' belong together.")
     n = len(data.classes)

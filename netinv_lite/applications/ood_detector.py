@@ -12,7 +12,7 @@ from .. import metrics
 from .._core.checkpoint import check_fits
 from .._core.device import unwrapped
 from .._core.serialization import read_saved, write_tensors
-from .._core.validation import check_name
+from .._core.validation import check_name, got
 from ..models.architectures import CNN
 
 
@@ -186,7 +186,7 @@ def score(logits: Tensor, by: str) -> Tensor:
         (N,) float32, larger is farther from the data.
 
     Raises:
-        ValueError: an unknown score.
+        ValueError: an unknown score, or logits of another shape or not finite.
 
     Example:
         >>> import torch
@@ -195,4 +195,9 @@ def score(logits: Tensor, by: str) -> Tensor:
         tensor([1.])
     """
     check_name(by, SCORES, "score")
-    return SCORES[by](logits.double().softmax(1)).float()
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(f"Logits must be a tensor (N,n+1), with n ≥ 1 classes, not {got(logits)}.")
+    scores = SCORES[by](logits.double().softmax(1)).float()
+    if not torch.isfinite(scores).all():
+        raise ValueError("The logits hold NaN or +infinity: check the network and its images.")
+    return scores

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from .. import metrics
-from .._core.arrays import as_images, check_labels
+from .._core.arrays import as_images, as_tensor, check_labels
 from .._core.boundary import answer, probe_logits, signature
 from .._core.device import unwrapped
 from .._core.freezing import frozen
@@ -47,9 +47,10 @@ def separation(inside: Tensor, outside: Tensor) -> dict[str, float]:
         >>> nil.ood_scores.separation(torch.tensor([0.1, 0.2]), torch.tensor([0.8, 0.9]))["auroc"]
         1.0
     """
+    inside, outside = (as_tensor(scores, "Scores") for scores in (inside, outside))
     for scores in (inside, outside):
         if scores.ndim != 1 or not len(scores) or not torch.isfinite(scores).all():
-            raise ValueError("Scores are a tensor (N,) of at least one finite number.")
+            raise ValueError("Scores must be a tensor (N,) of at least one number, all finite.")
     scores = torch.cat([inside, outside]).double()
     # By rank: torchmetrics squeezes what lies outside [0, 1] through a sigmoid, into ties.
     ranks = torch.unique(scores, return_inverse=True)[1] / len(scores)

@@ -15,7 +15,9 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from .._core.validation import check_numbers, range_of
+from .._core.validation import check_batch, check_count, check_floating, check_numbers, range_of
+
+SSIM_RIM = 5  # pixels that its window of 11 reaches beyond an image, which is mirrored there
 
 __all__ = ["Matching", "PrivacyTest", "matched", "privacy_test", "similarity"]
 
@@ -41,7 +43,7 @@ def similarity(
         (N,M), on the device of a.
 
     Raises:
-        ValueError: images of different shapes, or in neither range.
+        ValueError: no images, images of different shapes, too small ones, or in neither range.
 
     Source: Wang et al. 2004, by torchmetrics.
 
@@ -52,6 +54,12 @@ def similarity(
         tensor([1., 1., 1.])
     """
     _alike(a, b)
+    check_count("batch", batch, 1)
+    if min(a.shape[2:]) <= SSIM_RIM:
+        raise ValueError(
+            f"SSIM needs images of at least {SSIM_RIM + 1} pixels a side, not "
+            f"{tuple(a.shape[2:])}: enlarge them, such as by torch.nn.functional.interpolate."
+        )
     b, width = b.to(a.device), _width(a, b, data_range, input_range)
     pairs = torch.meshgrid(torch.arange(len(a)), torch.arange(len(b)), indexing="ij")  # 2 × (N,M)
     i, j = (index.flatten().split(batch) for index in pairs)
@@ -217,6 +225,7 @@ def privacy_test(
             f"{len(train)} training and {len(unseen)} unseen images: equally many are "
             "needed, at least two of each."
         )
+    check_count("resamples", resamples, 1)
     near, far = (_distance(real, images) for real in (train, unseen))  # (T,) each
     found = bootstrap(
         (near, far),
@@ -246,13 +255,20 @@ def _width(
     a: Tensor, b: Tensor, data_range: float | None, input_range: Sequence[float] | None
 ) -> float:
     if data_range is not None:
+        if not 0 < data_range < float("inf"):
+            raise ValueError(
+                f"data_range={data_range}: the width of the input range is needed, above 0."
+            )
         return float(data_range)
     low, high = range_of(torch.cat([a.flatten(), b.to(a.device).flatten()]), given=input_range)
     return high - low
 
 
 def _alike(a: Tensor, b: Tensor) -> None:
-    if a.ndim != 4 or b.ndim != 4 or a.shape[1:] != b.shape[1:]:
+    for x in (a, b):
+        check_batch(x)
+        check_floating(x)
+    if a.shape[1:] != b.shape[1:]:
         raise ValueError(
             f"Images (N,C,H,W) of one shape are needed, not {tuple(a.shape)} and {tuple(b.shape)}."
         )

@@ -17,7 +17,13 @@ from .._core.boundary import Target, recording
 from .._core.freezing import frozen
 from .._core.loop import Interrupted, OnStep
 from .._core.random_state import learning, with_gradients
-from .._core.validation import check_finite, check_positive, check_whole
+from .._core.validation import (
+    check_count,
+    check_finite,
+    check_positive,
+    check_whole,
+    config_of,
+)
 from ..losses import log_odds
 
 __all__ = ["Reconstruction", "StationaryConfig", "stationary"]
@@ -148,8 +154,8 @@ def stationary(
         >>> found.residual < found.history["residual"][0]
         True
     """
-    if per_class < 1:
-        raise ValueError(f"per_class={per_class}: at least 1 is needed.")
+    check_count("per_class", per_class, 1)
+    config = config_of(config, StationaryConfig())
     target = Target.of(
         model,
         image_shape=image_shape,
@@ -160,7 +166,7 @@ def stationary(
     k = torch.arange(target.num_classes, device=target.device).repeat_interleave(per_class)
     # The other kernels of attention have no second derivative.
     with learning(seed, target.device), frozen(target.model), sdpa_kernel(SDPBackend.MATH):
-        run = _Run(target, k, config or StationaryConfig())
+        run = _Run(target, k, config)
         try:
             run.go(progress, None if on_step is None else _told(on_step))
         except KeyboardInterrupt as stop:
@@ -179,6 +185,11 @@ class _Run:
         self.k, self.config = k, config
         self.answer, self.values = recording(target.model)
         self.squares = sum(p.detach().square().sum() for p in self.values)
+        if not self.squares:
+            raise ValueError(
+                "The model has no parameters other than 0, which images could explain: give a "
+                "trained network."
+            )
         low, high = target.input_range
         self.middle, self.half = (low + high) / 2, (high - low) / 2
         noise = torch.randn(len(k), *target.image_shape)

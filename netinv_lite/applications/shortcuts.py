@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import metrics
-from .._core.validation import range_of
+from .._core.arrays import check_classes, check_labels
+from .._core.validation import check_batch, range_of
 from ..inversion import invert
 from ..losses import InversionLoss
 from ..presets import PRESETS
@@ -54,6 +55,9 @@ def brighter(images: Tensor, labels: Tensor, input_range: Sequence[float] | None
     Returns:
         λ (K,) in [0, 1].
 
+    Raises:
+        ValueError: fewer than two classes, a class without images, or labels that do not fit.
+
     Example:
         >>> import torch
         >>> import netinv_lite as nil
@@ -62,9 +66,20 @@ def brighter(images: Tensor, labels: Tensor, input_range: Sequence[float] | None
         tensor([0.0000, 0.0000, 0.5000])
     """
     _, high = range_of(images, given=input_range)
+    labels = _every_class(images, labels)
     mean = torch.stack([images[labels == k].mean() for k in range(int(labels.max()) + 1)])
+    if len(mean) < 2:
+        raise ValueError("Images of one class alone are compared with nothing: give several.")
     others = torch.stack([torch.cat([mean[:k], mean[k + 1 :]]).median() for k in range(len(mean))])
     return ((mean - others) / (high - others)).clamp(0, 1)
+
+
+def _every_class(images: Tensor, labels: Tensor) -> Tensor:
+    """The labels (N,) of images (N,C,H,W), where each class up to the largest has an image."""
+    check_batch(images)
+    y = check_labels(labels, len(images))
+    check_classes(y, int(y.max()) + 1, every=True)
+    return y
 
 
 def find(
@@ -116,12 +131,13 @@ def find(
         (torch.Size([10, 3, 3]), True)
     """
     span = range_of(images, classifier, given=input_range)
-    counts = torch.bincount(labels) if len(labels) == len(images) else torch.zeros(1)
-    K, shape = len(counts), tuple(images.shape[1:])
+    K, shape = metrics.logits(classifier, images[:1]).shape[1], tuple(images.shape[1:])
+    labels = check_labels(labels, len(images), K)
+    counts = labels.bincount(minlength=K)
     if K < 3 or base < 1 or counts.min() < base:
         raise ValueError(
-            f"At least {max(base, 1)} images of at least 3 classes, and a label "
-            f"for each, are needed; there are {counts.tolist()}."
+            f"At least {max(base, 1)} images of each class of at least 3 are needed; there are "
+            f"{counts.tolist()}."
         )
     side = min(shape[1:])
     if not 1 <= window <= side or stride < 1:
@@ -182,6 +198,7 @@ def concentrated(
         True
     """
     low, high = range_of(images, given=input_range)
+    labels = _every_class(images, labels)
     ink = (class_means(images, labels).mean(1) - low) / (high - low)  # (K, H, W)
     inside = F.avg_pool2d(ink[:, None], found.window, found.stride)[:, 0] * found.window**2
     share = inside / ink.sum((1, 2)).clamp_min(1e-6)[:, None, None]

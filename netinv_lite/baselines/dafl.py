@@ -14,7 +14,7 @@ from .. import metrics
 from .._core.boundary import Target
 from .._core.loop import OnStep
 from .._core.validation import check_finite
-from ..conditioning import SCHEMES, Condition, Label
+from ..conditioning import SCHEMES, Condition, Label, sampled_classes
 from ..inversion import Inversion, invert
 from ..losses import KINDS, Batch
 from ..presets import InversionConfig
@@ -137,13 +137,11 @@ class Dafl:
             Images (n·per_class,C,H,W) in the input range and labels (n·per_class,) int64.
 
         Raises:
-            ValueError: fewer than one image a class.
+            ValueError: fewer than one image a class, no class, or one that does not exist.
             RuntimeError: some class was predicted too rarely.
         """
-        if per_class < 1:
-            raise ValueError(f"per_class={per_class}: at least 1 is needed.")
-        classes = range(self.inversion.num_classes) if classes is None else classes
-        kept: dict[int, list[Tensor]] = {int(k): [] for k in classes}
+        wanted = sampled_classes(classes, self.inversion.num_classes, per_class)
+        kept: dict[int, list[Tensor]] = {k: [] for k in wanted.tolist()}
         for turn in range(draws):
             images, read = self.draw(per_class * len(kept), seed=seed * 1_000_003 + turn)
             for k, found in kept.items():

@@ -16,8 +16,13 @@ from .._core.freezing import frozen
 from .._core.hooks import batch_statistics
 from .._core.loop import OnStep
 from .._core.random_state import learning, with_gradients
-from .._core.validation import check_finite, check_name, check_positive, check_whole
-from ..conditioning import one_hot
+from .._core.validation import (
+    check_finite,
+    check_name,
+    check_positive,
+    check_whole,
+    config_of,
+)
 from ..losses import batch_norm, total_variation
 from .pixel_ascent import Ascent
 
@@ -64,6 +69,11 @@ class DescentConfig:
         check_whole(self, steps=1, copies=1, batch_size=1)
         check_positive(self, "lr")
         check_finite(self, "total_variation", "squares", "batch_norm", "jitter", "zoom", "colour")
+        if self.jitter > 1 or self.zoom >= 1:
+            raise ValueError(
+                f"jitter={self.jitter} must be at most 1 and zoom={self.zoom} less than 1: they "
+                "are fractions of the side."
+            )
 
 
 PRESETS = {
@@ -94,7 +104,6 @@ class Descent(Ascent):
 
     @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
-        one_hot(k, self.num_classes)  # a ValueError for a class that does not exist
         k = k.clone()  # it may come from an inference mode
         low, high = self.input_range
         random, config = self._random(seed), self.config
@@ -252,5 +261,5 @@ def pixel_descent(
         num_classes=num_classes,
         device=device,
     )
-    config = config or PRESETS[preset]
+    config = config_of(config, PRESETS[preset])
     return Descent(target, config=config, seed=seed, progress=progress, on_step=on_step)

@@ -15,8 +15,15 @@ from .._core.device import device_of
 from .._core.freezing import frozen
 from .._core.loop import OnStep
 from .._core.random_state import learning, with_gradients
-from .._core.validation import check_finite, check_name, check_positive, check_whole
-from ..conditioning import balanced_classes, one_hot
+from .._core.validation import (
+    check_count,
+    check_finite,
+    check_name,
+    check_positive,
+    check_whole,
+    config_of,
+)
+from ..conditioning import balanced_classes, sampled_classes
 from ..losses import log_odds, total_variation
 
 
@@ -130,13 +137,10 @@ class Ascent:
             int64.
 
         Raises:
-            ValueError: fewer than one image a class, or a class that does not exist.
+            ValueError: fewer than one image a class, no class, or one that does not exist.
             FloatingPointError: a gradient or a loss is not finite.
         """
-        if per_class < 1:
-            raise ValueError(f"per_class={per_class}: at least 1 is needed.")
-        classes = range(self.num_classes) if classes is None else classes
-        k = torch.as_tensor(list(classes), dtype=torch.int64).repeat_interleave(per_class)
+        k = sampled_classes(classes, self.num_classes, per_class)
         return self._run(k, seed), k
 
     def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
@@ -148,7 +152,12 @@ class Ascent:
 
         Returns:
             A share in [0, 1], by the classifier that was inverted.
+
+        Raises:
+            ValueError: n is less than 1.
+            FloatingPointError: as in `sample`.
         """
+        check_count("n", n, 1)
         k = balanced_classes(n, self.num_classes, generator=self._random(seed))
         x = self._run(k, seed)
         with frozen(self.classifier), torch.no_grad():
@@ -161,7 +170,6 @@ class Ascent:
     @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
         """Images (N,C,H,W) of the classes k (N,), batch by batch; fills `history`."""
-        one_hot(k, self.num_classes)  # a ValueError for a class that does not exist
         k = k.clone()  # it may come from an inference mode
         config, random = self.config, self._random(seed)
         start = self._start(len(k), random)
@@ -292,5 +300,5 @@ def pixel_ascent(
         num_classes=num_classes,
         device=device,
     )
-    config = config or PRESETS[preset]
+    config = config_of(config, PRESETS[preset])
     return Ascent(target, config=config, seed=seed, progress=progress, on_step=on_step)

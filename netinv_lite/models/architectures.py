@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
+
+from .._core.validation import check_count, check_shape
 
 
 def _conv(c_in: int, c_out: int, kernel: int, stride: int) -> nn.Sequential:
@@ -17,6 +20,24 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int) -> nn.Sequential:
         nn.BatchNorm2d(c_out),
         nn.LeakyReLU(0.2),
     )
+
+
+def _describe(
+    network: nn.Module, image_shape: Sequence[int], num_classes: int
+) -> tuple[int, int, int]:
+    """Let a network say what it takes and how many classes it knows; (C, H, W)."""
+    check_count("num_classes", num_classes, 1)
+    network.image_shape, network.num_classes = check_shape(image_shape), num_classes
+    return network.image_shape
+
+
+def _check_poolings(height: int, width: int, times: int) -> None:
+    """Raise a ValueError if nothing is left of an image that is halved so many times."""
+    if min(height, width) >> times == 0:
+        raise ValueError(
+            f"Images of {height}x{width} pixels are too small to be halved {times} times: give "
+            "fewer `widths`, or larger images."
+        )
 
 
 class CNN(nn.Module):
@@ -48,16 +69,15 @@ class CNN(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        c, _, _ = _describe(self, image_shape, num_classes)
         layers: list[nn.Module] = []
-        c = image_shape[0]
         for i, width in enumerate(widths):
             last = i == len(widths) - 1
             layers.append(_conv(c, width, 4 if i < 2 else 3, 2 if i < 2 or last else 1))
             c = width
         self.convolutions = nn.Sequential(*layers, nn.Dropout2d(dropout / 2), nn.Flatten())
         with torch.no_grad():
-            flat = self.convolutions.eval()(torch.zeros(1, *image_shape)).shape[1]
+            flat = self.convolutions.eval()(torch.zeros(1, *self.image_shape)).shape[1]
         self.convolutions.train()
         self.hidden = nn.Sequential(nn.Linear(flat, 128), nn.LeakyReLU(0.2), nn.Dropout(dropout))
         self.head = nn.Linear(128, num_classes)
@@ -91,9 +111,8 @@ class MLP(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        d = math.prod(_describe(self, image_shape, num_classes))
         layers: list[nn.Module] = [nn.Flatten()]
-        d = torch.Size(image_shape).numel()
         for width in widths:
             layers += [nn.Linear(d, width), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
             d = width
@@ -153,10 +172,11 @@ class ResNet(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 96),
     ) -> None:
         super().__init__()
-        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        channels, height, width = _describe(self, image_shape, num_classes)
+        _check_poolings(height, width, len(widths) - 1)
         c = widths[0]
         layers: list[nn.Module] = [
-            nn.Conv2d(image_shape[0], c, 3, padding=1, bias=False),
+            nn.Conv2d(channels, c, 3, padding=1, bias=False),
             nn.BatchNorm2d(c),
             nn.ReLU(inplace=True),
         ]
@@ -211,10 +231,10 @@ class ResNet20(nn.Module):
         units: int = 3,
     ) -> None:
         super().__init__()
-        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        channels, _, _ = _describe(self, image_shape, num_classes)
         c = widths[0]
         self.stem = nn.Sequential(
-            nn.Conv2d(image_shape[0], c, 3, padding=1, bias=False),
+            nn.Conv2d(channels, c, 3, padding=1, bias=False),
             nn.BatchNorm2d(c),
             nn.ReLU(inplace=True),
         )
@@ -259,9 +279,9 @@ class VGG(nn.Module):
         dropout: float = 0.25,
     ) -> None:
         super().__init__()
-        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        c, h, w = _describe(self, image_shape, num_classes)
+        _check_poolings(h, w, len(widths))
         layers: list[nn.Module] = []
-        c, h, w = image_shape
         for width in widths:
             layers += [_conv(c, width, 3, 1), _conv(width, width, 3, 1), nn.MaxPool2d(2)]
             layers += [nn.Dropout(dropout)]
@@ -289,7 +309,7 @@ class ViT(nn.Module):
         depth: layers.
 
     Raises:
-        ValueError: `patch` does not divide the image.
+        ValueError: `patch` does not divide the image, or `heads` the token.
 
     Source: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words.
 
@@ -310,13 +330,14 @@ class ViT(nn.Module):
         depth: int = 2,
     ) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        if height % patch or width % patch:
+        channels, height, width = _describe(self, image_shape, num_classes)
+        if dim % heads:
+            raise ValueError(f"dim={dim} must be a multiple of heads={heads}.")
+        if patch < 1 or height % patch or width % patch:
             raise ValueError(
                 f"patch={patch} does not divide the image, {height}x{width}: choose a number that "
                 "divides both sides."
             )
-        self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.embed = nn.Conv2d(channels, dim, patch, patch)
         tokens = (height // patch) * (width // patch)
         self.position = nn.Parameter(0.02 * torch.randn(1, tokens, dim))

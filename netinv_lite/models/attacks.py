@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from .._core.arrays import ordinary
 from .._core.boundary import answer
 from .._core.random_state import with_gradients
+from .._core.validation import check_batch, check_count, check_range
 
 
 @with_gradients
@@ -38,6 +39,10 @@ def pgd(
     Returns:
         The attacked images x' (B,C,H,W).
 
+    Raises:
+        ValueError: other numbers of classes than of images, no step, a negative radius, or a range
+            that does not rise.
+
     Source: Madry et al. 2018.
 
     Example:
@@ -54,6 +59,14 @@ def pgd(
         norm = delta.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
         return delta * (eps / norm).clamp_max(1)
 
+    check_batch(x)
+    check_count("steps", steps, 1)
+    low, high = check_range(input_range)
+    if len(x) != len(y) or not 0 <= eps < float("inf"):
+        raise ValueError(
+            f"{len(x)} images, {len(y)} classes and eps={eps}: a class for each image is needed, "
+            "and a radius from 0 on."
+        )
     x, y = ordinary(x), ordinary(y)
     delta = torch.randn_like(x)
     delta = project(delta * 1e6) * torch.rand(len(x), 1, 1, 1, device=x.device)
@@ -64,5 +77,5 @@ def pgd(
         (g,) = torch.autograd.grad(loss, delta)
         g = g / g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
         delta = project(delta.detach() + 2.5 * eps / steps * g)
-        delta = (x + delta).clamp(*input_range) - x
+        delta = (x + delta).clamp(low, high) - x
     return (x + delta).detach()

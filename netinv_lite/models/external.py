@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .._core.device import unwrapped
 from .._core.serialization import read_tensors
-from .._core.validation import check_name
+from .._core.validation import check_name, check_shape
 
 
 def only_with_model(weights: str | None, model: str | None) -> None:
@@ -127,6 +127,9 @@ class Normalised(nn.Module):
         std: one number per channel.
         image_shape: (C, H, W).
 
+    Raises:
+        ValueError: other than one number per channel.
+
     Example:
         >>> import torch
         >>> import netinv_lite as nil
@@ -147,9 +150,15 @@ class Normalised(nn.Module):
         image_shape: Sequence[int],
     ) -> None:
         super().__init__()
-        self.network, self.image_shape = network, tuple(image_shape)
+        self.network, self.image_shape = network, check_shape(image_shape)
         for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+            numbers = torch.tensor(values).view(-1, 1, 1)  # (C, 1, 1)
+            if len(numbers) not in (1, self.image_shape[0]):
+                raise ValueError(
+                    f"{name}={values}: a number is needed for each of the {self.image_shape[0]} "
+                    "channels."
+                )
+            self.register_buffer(name, numbers, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B,K) of images x (B,C,H,W) with pixels from 0 to 1."""

@@ -19,7 +19,7 @@ from .._core.device import device_of, unwrapped
 from .._core.loop import train_epochs
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
-from .._core.validation import check_images, check_positive, check_whole
+from .._core.validation import check_images, check_positive, check_whole, config_of
 from .architectures import DCGAN
 from .training import check_trainable
 
@@ -119,7 +119,12 @@ def fit_gan(
         >>> {side: len(losses) for side, losses in history.items()}
         {'generator': 2, 'discriminator': 2}
     """
-    config, given, gan = config or GANConfig(), gan, unwrapped(gan)
+    config, given, gan = config_of(config, GANConfig()), gan, unwrapped(gan)
+    if not hasattr(gan, "generator") or not hasattr(gan, "discriminator"):
+        raise ValueError(
+            f"{type(gan).__name__} has no `generator` and `discriminator` to train: give a "
+            "DCGAN, or a network that has both."
+        )
     images = check_images(as_images(images), gan.image_shape, (-1.0, 1.0))
     if len(images) < config.batch_size:
         raise ValueError(

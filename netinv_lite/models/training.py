@@ -20,7 +20,14 @@ from .._core.freezing import frozen
 from .._core.loop import train_epochs
 from .._core.random_state import learning
 from .._core.serialization import fingerprint
-from .._core.validation import check_finite, check_images, check_positive, check_whole
+from .._core.validation import (
+    check_batch,
+    check_finite,
+    check_images,
+    check_positive,
+    check_whole,
+    config_of,
+)
 from ..data import ImageData, check_data
 from .attacks import pgd
 
@@ -80,6 +87,9 @@ def augment(x: Tensor, config: FitConfig) -> Tensor:
     Returns:
         Images (B,C,H,W).
 
+    Raises:
+        ValueError: x is of another shape, or empty.
+
     Example:
         >>> import torch
         >>> import netinv_lite as nil
@@ -87,6 +97,7 @@ def augment(x: Tensor, config: FitConfig) -> Tensor:
         >>> nil.models.augment(x, nil.FitConfig(shift=2, rotate=10)).shape
         torch.Size([4, 1, 28, 28])
     """
+    check_batch(x)
     if not (config.shift or config.rotate or config.scale or config.flip):
         return x
     B, _, H, W = x.shape
@@ -131,7 +142,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, eps: float = 0, steps: i
     if not len(x):
         raise ValueError(f"0 images and {len(y)} labels: as many of both, at least one.")
     bounds = (float(x.min()), float(x.max()))
-    check_images(x, x.shape[1:], bounds)
+    check_images(x, x.shape[1:], getattr(model, "input_range", bounds))
     y = check_labels(y, len(x), probe_logits(model, x.shape[1:], bounds).shape[1])
     hits, device = 0, device_of(model)
     with frozen(model):
@@ -188,7 +199,7 @@ def fit(
         >>> len(history["loss"]), nil.models.accuracy(model, data.x_test, data.y_test) > 0.5
         (2, True)
     """
-    config, data, network = config or FitConfig(), check_data(data), unwrapped(model)
+    config, data, network = config_of(config, FitConfig()), check_data(data), unwrapped(model)
     _check(network, data)
     with learning(seed, device_of(network)):
         run = _Run(network, data, config, seed, checkpoint)

@@ -64,7 +64,7 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
         >>> model.image_shape, model.input_range, model.classes[:2]
         ((3, 32, 32), (-1.0, 1.0), ('airplane', 'automobile'))
     """
-    if Path(str(name)).suffix:
+    if Path(str(name)).suffix or len(Path(str(name)).parts) > 1:
         return load_file(name, device)
     known = [key for key in shipped() if not key.endswith(INDEPENDENT)]
     check_name(name, known, "classifier")
@@ -201,8 +201,8 @@ def _checked_record(path: Path) -> dict[str, Any]:
     """The record beside the file at `path`, whose hash it holds."""
     if path.suffix != ".safetensors":
         raise ValueError(
-            f"{path}: only .safetensors files are read, no pickles (.pt, .pth); "
-            "convert it with safetensors.torch.save_file."
+            f"{path}: only .safetensors files are read, no pickles (.pt, .pth); name such a file, "
+            "or convert it with safetensors.torch.save_file."
         )
     if not path.is_file() or not path.with_suffix(".json").is_file():
         raise FileNotFoundError(f"{path} and the .json beside it are needed, both; one is absent.")

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from .. import metrics
+from .._core.validation import check_numbers, got
 from .theme import (
     FAINT,
     INK,
@@ -51,13 +52,13 @@ def losses(history: Mapping[str, Sequence[float]]) -> Figure:
         >>> figure.alt[:59]
         '2 curves over 2 steps: accuracy goes from 10 % to 100 % and'
     """
-    series = {name: np.asarray(values, dtype=float) for name, values in history.items()}
+    series = _numbers(history, "history")
+    lengths = {v.shape for v in series.values()}
     steps = series.pop("step", None)
-    first = next(iter(series.values()), np.zeros(0))
-    if not series or {np.shape(v) for v in series.values()} != {(len(first),)}:
+    if not series or len(lengths) != 1 or len(shape := lengths.pop()) != 1:
         raise ValueError("A history of equally long lists, one a loss term, is needed.")
     names = sorted(series, key=lambda name: name != "accuracy")
-    steps = np.arange(1, len(series[names[0]]) + 1) if steps is None else steps
+    steps = np.arange(1, shape[0] + 1) if steps is None else steps
     if len(steps) == 0:
         raise ValueError("The history has no steps: give at least one number for each term.")
     rows = -(-len(names) // 2)
@@ -70,6 +71,21 @@ def losses(history: Mapping[str, Sequence[float]]) -> Figure:
         ax.set_xlabel("step")
         ax.tick_params(labelbottom=True)
     return told(fig, f"{len(names)} curves over {int(steps[-1]):,} steps:", "; ".join(said) + ".")
+
+
+def _numbers(lines: Mapping[str, ArrayLike], what: str) -> dict[str, np.ndarray]:
+    """name -> numbers as arrays; a ValueError where they are none, or there is no such dict."""
+    if not isinstance(lines, Mapping):
+        raise ValueError(
+            f"{what}: a dict is needed, name -> numbers, such as inversion.history, not "
+            f"{type(lines).__name__}."
+        )
+    try:
+        return {name: np.asarray(values, dtype=float) for name, values in lines.items()}
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{what}: equally long rows of numbers are needed, not others ({error})."
+        ) from error
 
 
 def _panel(ax: Axes, name: str, steps: np.ndarray, y: np.ndarray) -> str:
@@ -206,6 +222,8 @@ def embedding(
     """
     if (real is None) != (real_labels is None):
         raise ValueError("real and real_labels belong together.")
+    for points in (features, real):
+        _check_points(points, features)
     sets = [_Points("generated", features, labels_of(labels, features), "o")]
     if real is not None:
         sets.append(_Points("real", real, labels_of(real_labels, real), "x"))
@@ -232,6 +250,17 @@ def embedding(
     counts = " and ".join(f"{len(s.features):,} {s.name}" for s in sets)
     what = f"{counts} images as points in the plane ({method}): {', '.join(axis)};"
     return told(fig, what, f"{nearest}.")
+
+
+def _check_points(points: Tensor | None, others: Tensor) -> None:
+    """Raise a ValueError unless points (N,…) are finite numbers in as many places as others."""
+    if points is None:
+        return
+    if not isinstance(points, Tensor) or points.ndim < 2 or points.shape[1:] != others.shape[1:]:
+        raise ValueError(
+            f"Features must be tensors (N,D) or (N,C,H,W) of one width, not {got(points)}."
+        )
+    check_numbers(points, "The features")
 
 
 def _project(rows: np.ndarray, method: str) -> tuple[np.ndarray, list[str]]:
@@ -303,10 +332,14 @@ def curve(
         >>> nil.plot.curve([1, 100], runs, xlabel="step", ylabel="loss", log="x").alt
         'Curves of loss over step, 1 to 100, means of 2 runs with their range: KL from 2.1 to 0.6.'
     """
-    x = np.asarray(x, dtype=float)
-    ys = {name: np.atleast_2d(np.asarray(y, dtype=float)) for name, y in ys.items()}
+    if log not in ("", "x", "y", "xy", "yx"):
+        raise ValueError(f"log={log!r}: 'x', 'y' or 'xy' is meant, or \"\" for plain axes.")
+    x = _numbers({"x": x}, "x")["x"]
+    ys = {name: np.atleast_2d(y) for name, y in _numbers(ys, "ys").items()}
     if not ys or x.ndim != 1 or not len(x) or any(y.shape[1:] != x.shape for y in ys.values()):
         raise ValueError(f"Each line must be (n,) or (runs, n), with n = {len(np.atleast_1d(x))}.")
+    if "x" in log and x.min() <= 0:
+        raise ValueError(f"log={log!r}: x must be above 0, and begins at {x.min():g}.")
     fig = Figure(figsize=(WIDTH, 0.6 * WIDTH), layout="constrained")
     ax, said = fig.subplots(), []
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._core.device import unwrapped
 from .._core.serialization import write_atomically
-from .._core.validation import check_images, range_of
+from .._core.validation import check_batch, check_images, range_of
 from ..conditioning import SoftTargets
 from .asked import COLUMNS, ROWS, Asked, left_out, placed, readings, spread
 from .mosaic import Gallery, Heading
@@ -131,6 +131,11 @@ def gallery(
         >>> nil.plot.gallery(inversion, 2, classes=[3, 5]).alt[:58]
         'digits, inverted: 2 of 10 classes. 2 images a row, the row'
     """
+    if not hasattr(inversion, "conditioning"):
+        raise ValueError(
+            f"A gallery is of what `invert` returned, not of a {type(inversion).__name__}: call "
+            "invert(classifier) first, or draw images by image_grid."
+        )
     scheme, network = inversion.conditioning, unwrapped(inversion.classifier)
     soft = isinstance(scheme, SoftTargets)
     n = len(scheme.targets) if soft else inversion.num_classes
@@ -183,8 +188,12 @@ def compare(
         >>> nil.plot.compare({"real": x, "upside down": x.flip(2)}, y, judge=judge).alt[:26]
         '2 galleries side by side, '
     """
-    if not 1 <= len(groups) <= 6:
-        raise ValueError(f"One to six groups can be compared, not {len(groups)}: choose as many.")
+    if not isinstance(groups, Mapping) or not 1 <= len(groups) <= 6:
+        got = len(groups) if isinstance(groups, Mapping) else type(groups).__name__
+        raise ValueError(
+            f"One to six groups can be compared, not {got}: give a dict of as many, "
+            "name -> images (N,C,H,W)."
+        )
     pixels, span = _pixels(list(groups.values()), [judge], input_range)
     for images in groups.values():
         asked = Asked.of(labels, images, classes, [judge])
@@ -242,8 +251,10 @@ def generators(
         >>> nil.plot.generators([x, x.flip(2)], y).alt[-31:]
         'by 2 columns, a generator each.'
     """
-    if not len(images):
-        raise ValueError("The images of at least one generator are needed.")
+    if isinstance(images, Tensor) or not len(images):
+        raise ValueError(
+            "The images of at least one generator are needed, as a list of tensors (N,C,H,W)."
+        )
     models = [] if judge is None else [judge]
     for x in images:
         asked = Asked.of(labels, x, classes, models)
@@ -305,9 +316,7 @@ def _pixels(
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Images (N,C,H,W) of one shape as tiles (N,H',W',3), group after group, and their range."""
     for images in groups:
-        if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
-            got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise ValueError(f"A tensor of images (N,C,H,W) with N ≥ 1 is needed, not {got}.")
+        check_batch(images)
         if images.shape[1:] != groups[0].shape[1:]:
             raise ValueError(
                 f"Images of one shape are needed, not {tuple(groups[0].shape)} and "

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .._core.arrays import one_label_each
 from .._core.device import unwrapped
+from .._core.validation import names_in
 
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -208,12 +209,13 @@ def names_of(classes: Sequence[str] | None, labels: Tensor | None, *models: Any)
     K = 0 if labels is None or not len(labels) else int(labels.max()) + 1
     for names in (classes, *(getattr(m, "classes", None) for m in models)):
         if names is not None:
+            names = names_in(names)
             if len(names) < K:
                 raise ValueError(
                     f"Label {K - 1} has no name: there are {len(names)} classes. Give a name "
                     "for each class, or correct the labels, which count from 0."
                 )
-            return [str(name) for name in names]
+            return list(names)
     return [str(k) for k in range(max([K, *(getattr(m, "num_classes", 0) for m in models)]))]
 
 
