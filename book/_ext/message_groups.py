@@ -15,7 +15,7 @@ from message_templates import Message, text_of
 RULES = [
     ("images", r"_core\.arrays|data|plot\.asked", r""),
     ("images", r"_core\.validation", r"\b(?:[Ii]mages|[Ll]abels|input_range)\b"),
-    ("files", r"_core\.(?:serialization|checkpoint)", r""),
+    ("files", r"_core\.(?:serialization|entries|checkpoint)", r""),
     ("files", r"(?!cli)[\w.]+", r"belongs to another run|\.safetensors"),
     ("network", r"_core\.(?:boundary|hooks|device|freezing)", r""),
     ("network", r"models\.(?:architectures|external)", r""),
