@@ -328,7 +328,7 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
     assert sure[0]["vendi_pixels"] != made["vendi_pixels"]
     assert sure[0]["confidence"] < sure[1]["confidence"] < sure[2]["confidence"]
     at = methods.Point("digits", "-robust", seed=0, strength=0.1, steps=0)
-    inversion = methods.trained(methods.GENERATORS["typical generator"], 0.1, at)[0]
+    inversion, _ = methods.trained(at, "typical", typical=True)
     assert (inversion.loss.batch_norm, inversion.config.shading) == (1.0, 0.0)
     ascent, bent = point("ascent", 0.1, 5), point("bent ascent", 0.3, 5)
     assert ascent["train_seconds"] == 0 and ascent["image_ms"] == bent["image_ms"] > 0
@@ -336,12 +336,13 @@ def test_the_front_has_a_ceiling_a_floor_and_prices(monkeypatch):
 
 
 def test_images_in_colour_are_bent_and_shaded_and_rivals_are_run_once():
-    classifier, k = nil.load_classifier("svhn"), torch.arange(10)
+    at, k = methods.Point("svhn", "plain", seed=0, strength=0.2, steps=0), torch.arange(10)
     bright = torch.ones(10, 3, 32, 32)
-    shaded, same = methods.deform(classifier, bright, k, 0.2, 0, 1)
+    shaded, same = methods.deform(methods.Made(bright, k), at, 1)
     assert torch.equal(same, k) and shaded.min() < 0.5 and (shaded <= bright + 1e-6).all()
     grey = torch.ones(10, 1, 28, 28)
-    assert torch.allclose(methods.deform(None, grey, k, 0.2, 0, 1)[0], grey), "no light on grey"
+    bent, _ = methods.deform(methods.Made(grey, k), replace(at, dataset="mnist"), 1)
+    assert torch.allclose(bent, grey), "no light on grey"
     rows = front.settings(("mnist", "svhn"), (0, 1, 2))
     settings = {"dataset": "svhn", "network": "", "seed": 0, "strength": 0.2, "steps": 0}
     ways = [{**settings, "method": m} for m in ("typical generator", "choosier typical generator")]
@@ -384,7 +385,8 @@ def test_runs_that_share_something_are_written_one_by_one(tmp_path):
 def test_a_student_is_measured_on_real_images(monkeypatch):
     loss, _ = nil.PRESETS["bold"]
     short = nil.InversionConfig(steps=3, batch_size=16, width=8)
-    monkeypatch.setattr(nil.studies.distillation, "PRESETS", {"bold": nil.Preset(loss, short)})
+    for module in (nil.studies.distillation, nil.studies.evaluation):
+        monkeypatch.setattr(module, "PRESETS", {"bold": nil.Preset(loss, short)})
     few = nil.distillation.DistillConfig(steps=20, batch_size=32)
     monkeypatch.setattr(nil.distillation, "DistillConfig", lambda: few)
     real = nil.studies.distillation.distillation("digits", 0, "real", 0.0, 0)

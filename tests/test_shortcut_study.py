@@ -50,7 +50,7 @@ def test_a_planted_and_a_clean_network_give_the_same_columns(quick):
 def test_every_architecture_can_be_taught(quick):
     data = nil.load_data("digits")
     for architecture in study.FITS:
-        model = study.taught(data, architecture, 0, 1)
+        model = study.taught(data, architecture, 0)
         assert nil.metrics.logits(model, data.x_test[:2]).shape == (2, 10) and not model.training
 
 

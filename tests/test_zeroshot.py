@@ -14,6 +14,7 @@ from netinv_lite.studies import direct_architectures as reversal
 from netinv_lite.studies import direct_losses as zeroshot
 from netinv_lite.studies import direct_resnet as deep
 from netinv_lite.studies import runner as experiments
+from netinv_lite.studies import shortcuts
 from netinv_lite.studies import training_sources as surrogates
 from netinv_lite.studies.registry import EXPERIMENTS
 from netinv_lite.studies.runner import _packs, attempt
@@ -43,8 +44,8 @@ def tiny(monkeypatch):
     short = nil.InversionConfig(steps=2, batch_size=8, width=4)
     loss, _ = nil.PRESETS["readable"]
     monkeypatch.setattr(nil.studies.evaluation, "PRESETS", {"readable": (loss, short)})
-    monkeypatch.setattr(reversal, "IMAGES", 200)
-    monkeypatch.setattr(reversal, "EPOCHS", {"mnist": {"CNN": 1, "MLP": 1}})
+    monkeypatch.setattr(shortcuts, "IMAGES", 200)
+    monkeypatch.setattr(shortcuts, "EPOCHS", {"mnist": {"CNN": 1, "MLP": 1}})
     clear()
     yield
     clear()
@@ -114,7 +115,7 @@ def test_every_way_of_training_takes_as_many_steps(depths):
         whole = depths * config.steps + config.joint
         asked = zeroshot.STEPS["long" if method == "long" else "inverse"]
         assert 0 <= asked - whole <= depths, method
-        assert (config.joint > 0) == zeroshot.TRAININGS[method].joint and config.block == 1
+        assert (config.joint > 0) == (method in zeroshot.TOGETHER) and config.block == 1
     configs = [zeroshot.config_of(m, 4) for m in zeroshot.TRAININGS]
     assert [c.image for c in configs] == [0, 1, 1, 1, 1, 1, 1]
     assert [c.cycle for c in configs] == [0, 0, 0.1, 1, 1, 1, 1]
@@ -239,7 +240,7 @@ def test_rows_of_the_deep_network(monkeypatch):
     monkeypatch.setattr(deep, "real_images", lambda *_: (x, None))
     tiny = nil.direct.DirectConfig(steps=1, joint=1, batch_size=2, width=4, answer=0.1)
     monkeypatch.setattr(deep, "SETTINGS", tiny)
-    deep.growing.cache_clear()
+    deep.trained.cache_clear()
     pack = [r for r in DEEP.settings(("cifar10",), (0,)) if r["source"] == "mixed"]
     assert [r["depth"] for r in pack] == list(range(1, 12)) and DEEP.shared(pack[0])[2] == "mixed"
     rows = attempt(DEEP, [pack[0], pack[9], pack[10]])
@@ -252,33 +253,33 @@ def test_rows_of_the_deep_network(monkeypatch):
         assert ways[0]["cycle"] >= ways[1]["cycle"] > ways[2]["cycle"]
     assert [row["convolutions"] for row in rows] == [1, 19, 19]
     assert [row["values"] for row in rows] == [16384, 4096, 64]
-    assert deep.growing.cache_info().misses == 1, "each depth begins with the one before"
-    grown = deep.growing("cifar10", 0, "-resnet20", "mixed")
-    assert len(grown.found) == 11
-    made = [grown.upto(depth)[0] for depth in (1, 2)]
+    made = [deep.trained("cifar10", 0, "-resnet20", "mixed", depth)[0] for depth in (1, 2)]
+    assert deep.trained.cache_info().misses == 11, "each depth begins with the one before"
     assert list(made[0].history) == ["block 1", "joint"]
     assert list(made[1].history) == ["block 2", "joint"]
     seconds = [row["train_seconds"] for row in rows]
     assert seconds == sorted(seconds), "counted from the first depth on"
-    deep.growing.cache_clear()
+    deep.trained.cache_clear()
 
 
 @pytest.mark.parametrize("kind", ["typical", "batch norm", "strokes + typical"])
 def test_a_source_is_of_the_network_that_is_asked(kind, monkeypatch):
-    asked, load = set(), surrogates.load_classifier
+    asked, load = set(), nil.studies.evaluation.load_network
 
-    def noted(name, *args, **_):
-        asked.add(name if args == () else name + args[1])
-        if args == ():
-            return load(name)
+    def noted(dataset, network):
+        asked.add((dataset, network))
+        return load(dataset, network)
+
+    def stopped(*_, **__):
         raise InterruptedError
 
-    monkeypatch.setattr(surrogates, "load_classifier", noted)
-    monkeypatch.setattr(surrogates, "inverted", noted)
-    monkeypatch.setattr(surrogates, "pixel_descent", lambda *_, **settings: noted("", "", ""))
+    monkeypatch.setattr(surrogates, "load_network", noted)
+    monkeypatch.setattr(nil.studies.evaluation, "load_network", noted)
+    monkeypatch.setattr(nil.studies.evaluation, "invert", stopped)
+    monkeypatch.setattr(surrogates, "pixel_descent", stopped)
     with pytest.raises(InterruptedError):
         surrogates.surrogate(kind, "cifar10", 0, "-resnet20")
-    assert asked - {""} == {"cifar10-resnet20"}
+    assert asked == {("cifar10", "-resnet20")}
 
 
 def test_a_deep_network_is_of_no_account_to_rows_that_do_not_use_it():

@@ -11,13 +11,11 @@ with the columns of `quality`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 from ..inversion import Inversion
-from ..losses import TERMS
-from .evaluation import PER_CLASS, by_referee, measured, quality, vector_divergence
-from .runner import Experiment, Settings
+from .evaluation import PER_CLASS, by_referee, quality, vector_divergence
+from .runner import Experiment, Settings, grid
 
 # ---- losses: each switched off in turn ------------------------------------------------------
 
@@ -40,13 +38,12 @@ def losses(dataset: str, seed: int, loss: str) -> Settings:
 
 
 def scores(inversion: Inversion, dataset: str, **_: Any) -> dict[str, float]:
-    """What the tables say of an inversion: the columns of `quality`."""
-    return measured(inversion, dataset)
+    """What the tables say of an inversion: the columns of `quality`, of 100 new images a class."""
+    return quality(*inversion.sample(PER_CLASS, seed=1), inversion.classifier, dataset)
 
 
 def _losses(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    grid = product(datasets, LOSSES, seeds)
-    return [{"dataset": d, "seed": s, "loss": loss} for d, loss, s in grid]
+    return grid(dataset=datasets, loss=LOSSES, seed=seeds)
 
 
 # ---- schemes: scheme × scale × diversity loss × dropout ----------------------------------------
@@ -58,43 +55,25 @@ SCALES = {
     "matrix": (0.0,),
     "vector-matrix": (1.0, 4.0, 10.0),
 }
-SCHEMES = [(scheme, scale) for scheme, scales in SCALES.items() for scale in scales]
 
 
 def schemes(
     dataset: str, seed: int, conditioning: str, scale: float, diversity: str, dropout: float
 ) -> Settings:
     """The inversion of one cell of the grid; a scale of 0 stands for schemes that have none."""
-    own = {"scale": scale} if scale else {}
-    return {
-        "dataset": dataset,
-        "seed": seed,
-        "conditioning": conditioning,
-        "dropout": dropout,
-        **own,
-        "cosine": 0.0,
-        **DIVERSITY[diversity],
-    }
+    own = {"conditioning": conditioning, "dropout": dropout, **({"scale": scale} if scale else {})}
+    return {"dataset": dataset, "seed": seed, **own, "cosine": 0.0, **DIVERSITY[diversity]}
 
 
 def scheme_scores(inversion: Inversion, dataset: str, **_: Any) -> dict[str, float]:
     """`scores`, and conditional_kl, how closely predictions match the soft targets."""
-    return {**measured(inversion, dataset), "conditional_kl": vector_divergence(inversion)}
+    return {**scores(inversion, dataset), "conditional_kl": vector_divergence(inversion)}
 
 
 def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    grid = product(datasets, SCHEMES, DIVERSITY, (0.0, 0.1, 0.5), seeds)
-    return [
-        {
-            "dataset": d,
-            "seed": s,
-            "conditioning": conditioning,
-            "scale": scale,
-            "diversity": diversity,
-            "dropout": dropout,
-        }
-        for d, (conditioning, scale), diversity, dropout, s in grid
-    ]
+    schemes = [{"conditioning": c, "scale": s} for c, scales in SCALES.items() for s in scales]
+    dropouts = (0.0, 0.1, 0.5)
+    return grid(dataset=datasets, scheme=schemes, diversity=DIVERSITY, dropout=dropouts, seed=seeds)
 
 
 # ---- weights: a Sobol design in (α, β, γ, δ) ---------------------------------------------------
@@ -102,9 +81,9 @@ def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
 WEIGHTS = ("kl", "cross_entropy", "cosine", "orthogonality")
 
 
-def weights(dataset: str, seed: int, **chosen: float) -> Settings:
-    """The inversion of one point of the design."""
-    return {"dataset": dataset, "seed": seed, **{k: v for k, v in chosen.items() if k in TERMS}}
+def weights(**settings: Any) -> Settings:
+    """The inversion of one point of the design: its columns are the names of losses."""
+    return settings
 
 
 def _weights(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
@@ -115,8 +94,8 @@ def _weights(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     points = [{**base, name: w} for name in WEIGHTS for w in (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)]
     cube = 10 ** (2 * Sobol(4, seed=0).random(32) - 1)  # each weight from 0.1 to 10, by its log
     points += [dict(zip(WEIGHTS, (round(float(w), 4) for w in row), strict=True)) for row in cube]
-    unique = list({tuple(p.values()): p for p in points if any(p.values())}.values())
-    return [{"dataset": d, "seed": s, **p} for d in datasets for p in unique for s in seeds]
+    unique = {tuple(p.values()): p for p in points if any(p.values())}
+    return grid(dataset=datasets, point=unique.values(), seed=seeds)
 
 
 # ---- gap: one thing taken from the preset "readable", or put to it ----------------------------
@@ -137,20 +116,19 @@ GAP = {
 
 def gap(dataset: str, seed: int, network: str, change: str) -> Settings:
     """The inversion of one row: the preset with one change or none, or the papers' own."""
-    network, preset = network.replace("plain", ""), "paper" if change == "papers" else "readable"
+    preset = "paper" if change == "papers" else "readable"
     return {"dataset": dataset, "seed": seed, "network": network, "preset": preset, **GAP[change]}
 
 
 def gap_scores(inversion: Inversion, dataset: str, **_: Any) -> dict[str, float]:
     """The columns of `quality` and of `by_referee`, of 100 new images a class."""
     images, labels = inversion.sample(PER_CLASS, seed=1)
-    scores = quality(images, labels, inversion.classifier, dataset)
-    return {**scores, **by_referee(images, labels, dataset)}
+    row = quality(images, labels, inversion.classifier, dataset)
+    return {**row, **by_referee(images, labels, dataset)}
 
 
 def _gap(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    grid = product(sets, ("plain", "-robust"), GAP, seeds)
-    return [{"dataset": d, "seed": s, "network": n, "change": change} for d, n, change, s in grid]
+    return grid(dataset=sets, network=("plain", "-robust"), change=GAP, seed=seeds)
 
 
 STUDIES = (

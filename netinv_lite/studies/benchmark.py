@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from statistics import median
 from time import perf_counter
+from timeit import repeat, timeit
 from typing import Any
 
 import torch
@@ -25,24 +25,17 @@ from .._core.boundary import channels_last, row_by_row
 from .._core.loop import OnStep
 from ..baselines import PRESETS, Ascent, Template, invert_with_template, pixel_ascent
 from ..inversion import Inversion, invert
-from ..models import load_classifier
 from ..presets import InversionConfig
-from .runner import Experiment, Settings
+from .evaluation import QUIET, load_network
+from .runner import Experiment, Settings, grid
 
 WARM_UP, ROUNDS = 5, 40  # steps that are not timed, and that are
 LEVEL, WINDOW = 0.95, 5  # the mean accuracy of so many batches that counts as learned
 BATCH = 128
 NAN = float("nan")
-NOTHING = {
-    "step_ms": NAN,
-    "floor_ms": NAN,
-    "floors": NAN,
-    "steps_to_95": NAN,
-    "seconds_to_95": NAN,
-    "train_seconds": NAN,
-    "image_ms": NAN,
-    "accuracy": NAN,
-}
+TRAINED = ("steps_to_95", "seconds_to_95", "train_seconds", "image_ms", "accuracy")
+NOTHING = dict.fromkeys(("step_ms", "floor_ms", "floors", *TRAINED), NAN)
+FITS = ("digits", "mnist", "fashion_mnist")  # the papers' generator: 28 pixels
 
 
 def benchmark(dataset: str, seed: int, network: str, method: str) -> dict[str, float]:
@@ -61,8 +54,7 @@ def benchmark(dataset: str, seed: int, network: str, method: str) -> dict[str, f
         accuracy, by the classifier. Not a number where there is none: the papers' generator is not
         trained to the end, ascent has no training.
     """
-    classifier = load_classifier(dataset + network.replace("plain", ""))
-    row = {**NOTHING, **METHODS[method](classifier, seed)}
+    row = {**NOTHING, **METHODS[method](load_network(dataset, network), seed)}
     return {**row, "image_floors": row["image_ms"] * BATCH / row["floor_ms"]}
 
 
@@ -71,7 +63,7 @@ def benchmark(dataset: str, seed: int, network: str, method: str) -> dict[str, f
 
 def generator(classifier: nn.Module, seed: int, *, bfloat16: bool = False) -> dict[str, float]:
     """`invert` with its default settings: a step, and a whole training."""
-    train = partial(invert, classifier, device="cpu", seed=seed, progress=False)
+    train = partial(invert, classifier, seed=seed, **QUIET)
     short = InversionConfig(steps=WARM_UP + ROUNDS, batch_size=BATCH, bfloat16=bfloat16)
     steps = in_turns(partial(train, config=short), classifier)
     return {**steps, **training(partial(train, config=InversionConfig(bfloat16=bfloat16)))}
@@ -87,7 +79,7 @@ def paper_generator(classifier: nn.Module, seed: int) -> dict[str, float]:
 
 def ascent(classifier: nn.Module, seed: int, *, preset: str) -> dict[str, float]:
     """Pixel ascent, in as many steps as bring .99 of a batch to their class."""
-    climb = partial(pixel_ascent, classifier, device="cpu", seed=seed, progress=False)
+    climb = partial(pixel_ascent, classifier, seed=seed, **QUIET)
     config = replace(PRESETS[preset], steps=WARM_UP + ROUNDS)
 
     def go(on_step: OnStep) -> None:
@@ -135,7 +127,7 @@ def in_turns(run: Callable[..., Any], classifier: nn.Module) -> dict[str, float]
     def on_step(*_: Any) -> None:
         nonlocal last
         mine = perf_counter() - last
-        seconds.append((mine, timed(pass_and_back)))
+        seconds.append((mine, timeit(pass_and_back, number=1)))
         last = perf_counter()
 
     with warnings.catch_warnings():
@@ -155,14 +147,7 @@ def floor(classifier: nn.Module) -> Callable[[], Tensor]:
         return torch.autograd.grad(F.cross_entropy(classifier(x), k), x)[0]
 
     calls = [partial(call, order(images).requires_grad_()) for order in (row_by_row, channels_last)]
-    return min(calls, key=lambda one: min(timed(one) for _ in range(WARM_UP)))
-
-
-def timed(call: Callable[[], Any]) -> float:
-    """The seconds that a call takes."""
-    start = perf_counter()
-    call()
-    return perf_counter() - start
+    return min(calls, key=lambda one: min(repeat(one, number=1, repeat=WARM_UP)))
 
 
 def training(train: Callable[..., Inversion]) -> dict[str, float]:
@@ -175,8 +160,8 @@ def training(train: Callable[..., Inversion]) -> dict[str, float]:
     inversion = train(on_step=lambda *_: stamps.append(perf_counter() - start))
     passed = crossing(inversion.history["accuracy"])
     return {
-        "steps_to_95": NAN if passed is None else passed,
-        "seconds_to_95": NAN if passed is None else stamps[passed - 1],
+        "steps_to_95": passed or NAN,
+        "seconds_to_95": stamps[passed - 1] if passed else NAN,
         "train_seconds": stamps[-1],
         "image_ms": image_ms(inversion),
         "accuracy": inversion.accuracy(2000, seed=1),
@@ -194,7 +179,7 @@ def crossing(accuracy: Sequence[float]) -> int | None:
 def image_ms(made: Inversion | Ascent, rounds: int | None = None) -> float:
     """Milliseconds that one new image takes, a median over batches."""
     draw = partial(made.sample, BATCH // 2, classes=[0, 1])
-    seconds = [timed(draw) for _ in range(WARM_UP + (rounds or ROUNDS))]
+    seconds = repeat(draw, number=1, repeat=WARM_UP + (rounds or ROUNDS))
     return 1e3 * median(seconds[WARM_UP:]) / BATCH
 
 
@@ -203,11 +188,8 @@ def image_ms(made: Inversion | Ascent, rounds: int | None = None) -> float:
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every shipped network by every method; the papers' generator where there are 28 pixels."""
-    return [
-        {"dataset": d, "seed": s, "network": n, "method": m}
-        for d, s, n, m in product(sets, seeds, ("plain", "-robust"), METHODS)
-        if m != "paper generator" or d in ("digits", "mnist", "fashion_mnist")
-    ]
+    runs = grid(dataset=sets, seed=seeds, network=("plain", "-robust"), method=METHODS)
+    return [run for run in runs if run["method"] != "paper generator" or run["dataset"] in FITS]
 
 
 STUDY = Experiment(

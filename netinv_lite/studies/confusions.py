@@ -9,7 +9,6 @@ Table: confusions.csv, a row for each set, seed and network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import process_time
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +18,8 @@ from .. import metrics
 from .._core.hooks import final_linear
 from ..applications.by_class import class_means
 from ..data import load_data
-from ..models.zoo import load_classifier
-from .evaluation import inverted
-from .runner import Experiment, Settings
+from .evaluation import inverted, load_network, timed
+from .runner import Experiment, Settings, grid
 
 SHORT = {"steps": 300, "batch_size": 64}  # enough to see a class's neighbours
 
@@ -141,11 +139,9 @@ def confusions(dataset: str, seed: int, network: str) -> dict[str, float]:
         images with the other; errors, the network's on all test images; cpu_seconds, of the
         inversion.
     """
-    data, name = load_data(dataset), network.replace("plain", "")
-    classifier = load_classifier(dataset + name)
-    start = process_time()
-    images, labels = inverted(dataset, seed, name, "readable", **SHORT).sample(50, seed=1)
-    seconds = process_time() - start
+    data, classifier = load_data(dataset), load_network(dataset, network)
+    inversion, seconds = timed(inverted, dataset, seed, network, "readable", **SHORT)
+    images, labels = inversion.sample(50, seed=1)
     x, y = data.x_test, data.y_test
     real = answers(classifier, x, y, "mean")
     said = {
@@ -155,7 +151,7 @@ def confusions(dataset: str, seed: int, network: str) -> dict[str, float]:
     }
     row = {"counted": rank_correlation(said["answers"], metrics.confusion(classifier, x, y))}
     for way, matrix in said.items():
-        row |= {way + what: value for what, value in _foreseen(matrix, real).items()}
+        row |= _foreseen(way, matrix, real)
     halves = [answers(classifier, x[i::2], y[i::2], "mean") for i in (0, 1)]
     wrong = metrics.logits(classifier, x).argmax(1) != y
     return {
@@ -166,26 +162,21 @@ def confusions(dataset: str, seed: int, network: str) -> dict[str, float]:
     }
 
 
-def _foreseen(matrix: Tensor, real: Tensor) -> dict[str, float]:
-    """The correlation, by the end of its column's name, and its controls."""
+def _foreseen(way: str, matrix: Tensor, real: Tensor) -> dict[str, float]:
+    """The correlation of one way, and its controls."""
     r, control = rank_correlation(matrix, real), permuted(matrix, real)
     reached = (control >= r).sum().item()
     return {
-        "": r,
-        "_within": rank_correlation(centred(matrix), centred(real.clamp_min(1e-12).log())),
-        "_control_95": control.quantile(0.95).item(),
-        "_p": (reached + 1) / (len(control) + 1),
+        way: r,
+        f"{way}_within": rank_correlation(centred(matrix), centred(real.clamp_min(1e-12).log())),
+        f"{way}_control_95": control.quantile(0.95).item(),
+        f"{way}_p": (reached + 1) / (len(control) + 1),
     }
 
 
 def confusion_settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Both shipped networks of every set."""
-    return [
-        {"dataset": d, "seed": s, "network": n}
-        for d in sets
-        for n in ("plain", "-robust")
-        for s in seeds
-    ]
+    return grid(dataset=sets, network=("plain", "-robust"), seed=seeds)
 
 
 STUDY = Experiment(

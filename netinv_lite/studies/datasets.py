@@ -9,11 +9,12 @@ Table: datasets.csv, a row for each set, seed, network ("plain", "-robust", "-re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
-from time import process_time
+from typing import Any
 
-from .evaluation import PER_CLASS, inverted, load_network, quality, reference
-from .runner import Experiment, Settings
+from torch import Tensor
+
+from .evaluation import PER_CLASS, inverted, load_network, quality, reference, timed
+from .runner import Experiment, Settings, grid
 
 NETWORKS = {
     "plain": ("paper", "real", "noise"),
@@ -28,25 +29,24 @@ def datasets(dataset: str, seed: int, network: str, preset: str) -> dict[str, fl
     Returns:
         The columns of `quality`; cpu_seconds, of training and drawing.
     """
-    network, start = network.replace("plain", ""), process_time()
     if preset in ("real", "noise"):
-        images, labels = reference(dataset, seed, preset)
-        seconds = 0.0
+        made, seconds = reference(dataset, seed, preset), 0.0
     else:
-        images, labels = inverted(dataset, seed, network, preset).sample(PER_CLASS, seed=1)
-        seconds = process_time() - start
-    scores = quality(images, labels, load_network(dataset + network), dataset)
-    return {**scores, "cpu_seconds": seconds}
+        made, seconds = timed(_inverted, dataset, seed, network, preset)
+    return {**quality(*made, load_network(dataset, network), dataset), "cpu_seconds": seconds}
+
+
+def _inverted(*settings: Any) -> tuple[Tensor, Tensor]:
+    """100 new images of each class, and their labels."""
+    return inverted(*settings).sample(PER_CLASS, seed=1)
 
 
 def _datasets(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Three of the seeds, but all where accuracy is claimed: the papers' losses, plain networks."""
-    grid = [(d, n, p, s) for d, n in product(sets, NETWORKS) for p in NETWORKS[n] for s in seeds]
-    return [
-        {"dataset": d, "seed": s, "network": n, "preset": p}
-        for d, n, p, s in grid
-        if s in seeds[:3] or (n, p) == ("plain", "paper")
-    ]
+    ways = [{"network": n, "preset": p} for n, presets in NETWORKS.items() for p in presets]
+    claimed = {"network": "plain", "preset": "paper"}
+    runs = grid(dataset=sets, way=ways, seed=seeds)
+    return [run for run in runs if run["seed"] in seeds[:3] or claimed.items() <= run.items()]
 
 
 STUDY = Experiment(

@@ -8,10 +8,8 @@ Table: reversal.csv, a row for each set, seed, `network`, `source` of training i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
-from time import process_time
 
 from torch import nn
 
@@ -21,11 +19,10 @@ from ..data import load_data
 from ..direct.training import LayerwiseInverse, invert_layers
 from ..models.architectures import CNN, MLP
 from ..models.training import accuracy
-from ..models.zoo import load_classifier
 from .direct_losses import DEPTHS, PER_CLASS, config_of, one_pass, returned, scores
-from .evaluation import real_images
-from .runner import Experiment, Settings
-from .shortcuts import EPOCHS, FITS, IMAGES, fitted
+from .evaluation import QUIET, load_network, real_images, timed
+from .runner import Experiment, Settings, grid
+from .shortcuts import fitted
 from .training_sources import surrogate
 
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
@@ -71,16 +68,12 @@ def trained(
 ) -> tuple[LayerwiseInverse, dict[str, float]]:
     """The inverses of all depths of a network, their seconds, and the network's accuracy."""
     check_name(network, (*SHIPPED, *VARIANTS), "network")
-    if network in SHIPPED:
-        model = load_classifier(dataset + network.replace("plain", ""))
-    else:
-        model = taught(dataset, seed, network)
-    (data, _), start = surrogate(source, dataset, seed), process_time()
+    shipped = network in SHIPPED
+    model = load_network(dataset, network) if shipped else taught(dataset, seed, network)
+    data, _ = surrogate(source, dataset, seed)
     cut = stages(model) if network == "max pooling" else None
-    config = config_of("joint", depths(dataset, network))
-    settings = {"device": "cpu", "seed": seed, "progress": False}
-    inverse = invert_layers(model, cut, data=data, config=config, **settings)
-    seconds = process_time() - start
+    how = {"config": config_of("joint", depths(dataset, network)), "seed": seed, **QUIET}
+    inverse, seconds = timed(invert_layers, model, cut, data=data, **how)
     right = accuracy(model, *real_images(dataset, PER_CLASS))
     return inverse, {"accuracy": right, "train_seconds": seconds}
 
@@ -126,9 +119,7 @@ def taught(dataset: str, seed: int, kind: str) -> nn.Module:
     if kind == "untrained":
         model.input_range = data.input_range
         return model.eval()
-    name = "MLP" if kind == "MLP" else "CNN"
-    config = replace(FITS[name], epochs=EPOCHS.get(dataset, EPOCHS["mnist"])[name])
-    return fitted(model, data, config, seed=seed, images=IMAGES)
+    return fitted(model, data, "MLP" if kind == "MLP" else "CNN", seed)
 
 
 # ---- the design ---------------------------------------------------------------------------------
@@ -148,16 +139,17 @@ def shared(s: Settings) -> tuple:
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """The shipped networks of every set; variants where they learn in a minute, with real data."""
-    rows = []
-    for d, s in product(sets, seeds):
-        kinds = [*product(SHIPPED, ("real", "mixed"))]
-        kinds += [] if DEPTHS.get(d) else product(VARIANTS, ("real",))
-        rows += [
-            {"dataset": d, "seed": s, "network": network, "source": source, "depth": k}
-            for network, source in kinds
-            for k in range(1, depths(d, network) + 1)
-        ]
-    return rows
+    return [run for d in sets for run in grid(dataset=[d], seed=seeds, way=_ways(d))]
+
+
+def _ways(dataset: str) -> list[Settings]:
+    kinds = [*product(SHIPPED, ("real", "mixed"))]
+    kinds += [] if dataset in DEPTHS else product(VARIANTS, ("real",))
+    return [
+        {"network": network, "source": source, "depth": depth}
+        for network, source in kinds
+        for depth in range(1, depths(dataset, network) + 1)
+    ]
 
 
 STUDY = Experiment(

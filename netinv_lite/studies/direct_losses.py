@@ -7,11 +7,10 @@ Table: direct.csv, a row for each set, seed, `method`, `source` of training imag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
-from time import process_time
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +24,8 @@ from ..direct.inverse import compared
 from ..direct.refinement import descended
 from ..direct.training import DirectConfig, LayerwiseInverse, invert_layers
 from ..models.zoo import load_classifier, load_judge
-from .evaluation import real_images
-from .runner import Experiment, Settings
+from .evaluation import QUIET, real_images, timed
+from .runner import Experiment, Settings, grid
 from .training_sources import costly, pictures, surrogate
 
 PER_CLASS = 50  # real images of each class, none of them in a training set, that have to come back
@@ -36,30 +35,17 @@ STEPS = {"inverse": 1000, "long": 5000, "descent": 500}
 MEASURED = {"lr": 2e-3, "joint_lr": 2e-3, "in_turn": True, "answer": 0.0, "keep_best": False}
 
 
-@dataclass(frozen=True)
-class Training:
-    """One way to train the inverses.
-
-    Args:
-        weights: of the loss, where they are not the defaults of `DirectConfig`.
-        joint: with a stage at the end that trains all inverses together.
-        long: in five times as many steps.
-    """
-
-    weights: Mapping[str, float] = field(default_factory=dict)
-    joint: bool = False
-    long: bool = False
-
-
-TRAININGS = {
-    "block": Training({"image": 0.0, "cycle": 0.0}),
-    "image": Training({"cycle": 0.0}),
-    "cycle .1": Training({"cycle": 0.1}),
-    "cycle 1": Training(),
-    "joint": Training(joint=True),
-    "answer": Training({"answer": 0.1}, joint=True),
-    "long": Training({"answer": 0.1}, joint=True, long=True),
+# Ways to train the inverses: weights of the loss, where they are not those of `MEASURED`.
+TRAININGS: dict[str, dict[str, float]] = {
+    "block": {"image": 0.0, "cycle": 0.0},
+    "image": {"cycle": 0.0},
+    "cycle .1": {"cycle": 0.1},
+    "cycle 1": {},
+    "joint": {},
+    "answer": {"answer": 0.1},
+    "long": {"answer": 0.1},
 }
+TOGETHER = ("joint", "answer", "long")  # with a stage at the end that trains all inverses at once
 
 
 # ---- the ways back ------------------------------------------------------------------------------
@@ -87,20 +73,13 @@ class Problem:
 Way = Callable[[Problem], Tensor]  # -> images (N,C,H,W)
 
 
-def one_pass(problem: Problem) -> Tensor:
-    """The answer of the inverse, in one forward pass."""
-    with torch.no_grad():
-        return torch.cat([problem.inverse(a, problem.depth) for a in problem.parts])
+def by_inverse(answer: Callable[[LayerwiseInverse, Tensor, int], Tensor]) -> Way:
+    """The way of an inverse that has one of its methods answer."""
 
+    def way(problem: Problem) -> Tensor:
+        return torch.cat([answer(problem.inverse, a, problem.depth) for a in problem.parts])
 
-def corrected(problem: Problem) -> Tensor:
-    """The same with residual correction, see `LayerwiseInverse.corrected`."""
-    return torch.cat([problem.inverse.corrected(a, problem.depth) for a in problem.parts])
-
-
-def refined(problem: Problem) -> Tensor:
-    """The same with refinement, see `LayerwiseInverse.refined`."""
-    return torch.cat([problem.inverse.refined(a, problem.depth) for a in problem.parts])
+    return way
 
 
 def descent(problem: Problem, *, level: float = 0.0, variation: float = 0.0) -> Tensor:
@@ -125,11 +104,7 @@ def descent(problem: Problem, *, level: float = 0.0, variation: float = 0.0) -> 
 def by_mean(means: Tensor) -> Way:
     """The way that knows the predicted class alone: its mean image, of `means` (K,C,H,W)."""
 
-    def way(problem: Problem) -> Tensor:
-        with torch.no_grad():
-            return means[problem.inverse.model(problem.x).argmax(1)]
-
-    return way
+    return lambda problem: means[problem.inverse.model(problem.x).argmax(1)]
 
 
 def class_means(classifier: nn.Module) -> Tensor:
@@ -137,6 +112,7 @@ def class_means(classifier: nn.Module) -> Tensor:
     return means_of(*pictures(classifier.record["data"]), classifier.num_classes)
 
 
+one_pass = by_inverse(LayerwiseInverse.forward)
 DESCENTS: dict[str, Way] = {
     "descent": descent,
     "descent + TV": partial(descent, variation=0.5),
@@ -152,15 +128,13 @@ def way_of(method: str, classifier: nn.Module) -> Way:
     return DESCENTS.get(method, one_pass)
 
 
+@torch.no_grad()
 def returned(
     inverse: LayerwiseInverse, x: Tensor, way: Way, depth: int, seed: int
 ) -> tuple[Tensor, float]:
     """Images (N,C,H,W) from the representations of x, and the seconds of that way alone."""
-    with torch.no_grad():
-        parts = [inverse.representations(batch, depth)[-1] for batch in x.split(100)]
-    start = process_time()
-    made = way(Problem(inverse, x, parts, depth, seed))
-    return made, process_time() - start
+    parts = [inverse.representations(batch, depth)[-1] for batch in x.split(100)]
+    return timed(way, Problem(inverse, x, parts, depth, seed))
 
 
 # ---- one row ------------------------------------------------------------------------------------
@@ -210,11 +184,10 @@ def trained(
 ) -> tuple[LayerwiseInverse, dict[str, float]]:
     """The inverses of all blocks of the shipped classifier, and the seconds they took."""
     data, made = surrogate(source, dataset, seed)
-    classifier, start = load_classifier(dataset), process_time()
-    config = config_of(method, len(untrained(classifier).blocks))
-    settings = {"device": "cpu", "seed": seed, "progress": False}
-    inverse = invert_layers(classifier, data=data, config=config, **settings)
-    return inverse, {"train_seconds": process_time() - start, "source_seconds": made}
+    classifier = load_classifier(dataset)
+    how = {"config": config_of(method, len(untrained(classifier).blocks)), "seed": seed, **QUIET}
+    inverse, seconds = timed(invert_layers, classifier, data=data, **how)
+    return inverse, {"train_seconds": seconds, "source_seconds": made}
 
 
 def config_of(method: str, depths: int) -> DirectConfig:
@@ -226,12 +199,11 @@ def config_of(method: str, depths: int) -> DirectConfig:
         method: one of `TRAININGS`.
         depths: how many blocks there are.
     """
-    training = TRAININGS[method]
-    each = max(STEPS["inverse"] // (depths + 1 if training.joint else depths), 1)
-    joint = each if training.joint else 0
-    if training.long:
+    each = max(STEPS["inverse"] // (depths + (method in TOGETHER)), 1)
+    joint = each if method in TOGETHER else 0
+    if method == "long":
         joint += STEPS["long"] - STEPS["inverse"]
-    return DirectConfig(steps=each, joint=joint, **{**SIZE, **MEASURED, **training.weights})
+    return DirectConfig(steps=each, joint=joint, **{**SIZE, **MEASURED, **TRAININGS[method]})
 
 
 def untrained(model: nn.Module) -> LayerwiseInverse:
@@ -274,13 +246,14 @@ def shared(s: Settings) -> tuple:
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Some sources with every loss, others with one, and the rivals, from every depth."""
-    short = [method for method, training in TRAININGS.items() if not training.long]
-    ways = [*product(CROSSED, short), *product(OTHERS, ("joint",)), *product(LONG, ("long",))]
-    ways += product(("none",), RIVALS)
+    short = [method for method in TRAININGS if method != "long"]
+    pairs = [*product(CROSSED, short), *product(OTHERS, ("joint",)), *product(LONG, ("long",))]
+    pairs += product(("none",), RIVALS)
+    ways = [{"method": method, "source": source} for source, method in pairs]
     return [
-        {"dataset": d, "seed": s, "method": method, "source": source, "depth": depth}
-        for d, s, (source, method) in product(sets, seeds, ways)
-        for depth in range(1, DEPTHS.get(d, 4) + 1)
+        run
+        for d in sets
+        for run in grid(dataset=[d], seed=seeds, way=ways, depth=range(1, DEPTHS.get(d, 4) + 1))
     ]
 
 

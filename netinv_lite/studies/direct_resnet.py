@@ -9,17 +9,14 @@ Table: deep.csv, a row for each seed, `source` of training images and `depth`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import product
-from time import process_time
 
 from ..direct.inverse import blocks_of
 from ..direct.training import DirectConfig, LayerwiseInverse, invert_layers
-from ..models.zoo import DEEP, load_classifier
-from .direct_losses import PER_CLASS, corrected, one_pass, refined, returned, scores
-from .evaluation import real_images
-from .runner import Experiment, Settings
+from ..models.zoo import DEEP
+from .direct_losses import PER_CLASS, by_inverse, one_pass, returned, scores
+from .evaluation import QUIET, load_network, real_images, timed
+from .runner import Experiment, Settings, grid
 from .training_sources import surrogate
 
 SETTINGS = DirectConfig(
@@ -36,7 +33,11 @@ SETTINGS = DirectConfig(
 )
 BLOCKS = 11  # the first convolution, nine units of two, and the pooling
 SOURCES = ("mixed", "typical + mixed", "real")
-WAYS = {"": one_pass, "corrected_": corrected, "refined_": refined}  # by the prefix of a column
+WAYS = {  # by the prefix of a column
+    "": one_pass,
+    "corrected_": by_inverse(LayerwiseInverse.corrected),
+    "refined_": by_inverse(LayerwiseInverse.refined),
+}
 
 
 def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict[str, float]:
@@ -67,55 +68,23 @@ def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict
     return {**row, **about}
 
 
-@dataclass
-class Growing:
-    """The inverses of one network, depth by depth: each begins with those of the depth before.
-
-    Args:
-        dataset: the set of the network.
-        seed: of the inverses.
-        network: the end of the network's name.
-        source: what they learn on.
-        found: the inverse of the first blocks, for each depth so far, and the seconds that its
-            training took.
-    """
-
-    dataset: str
-    seed: int
-    network: str
-    source: str
-    found: list[tuple[LayerwiseInverse, dict[str, float]]] = field(default_factory=list)
-
-    def upto(self, depth: int) -> tuple[LayerwiseInverse, dict[str, float]]:
-        """The inverse of the first blocks, and the seconds of the processor that it took."""
-        while len(self.found) < depth:
-            self.found.append(self._next())
-        return self.found[depth - 1]
-
-    def _next(self) -> tuple[LayerwiseInverse, dict[str, float]]:
-        """One block deeper."""
-        before, about = self.found[-1] if self.found else (None, {"train_seconds": 0.0})
-        model = load_classifier(self.dataset + self.network)
-        data, made = surrogate(self.source, self.dataset, self.seed, self.network)
-        cut = blocks_of(model, None, model.image_shape)[len(self.found)].name
-        settings = {"config": SETTINGS, "device": "cpu", "seed": self.seed, "progress": False}
-        start = process_time()
-        inverse = invert_layers(model, cut, data=data, start=before, **settings)
-        seconds = about["train_seconds"] + process_time() - start
-        return inverse, {"train_seconds": seconds, "source_seconds": made}
-
-
-@lru_cache(maxsize=1)
-def growing(dataset: str, seed: int, network: str, source: str) -> Growing:
-    """The inverses of the last network and source that were asked for."""
-    return Growing(dataset, seed, network, source)
-
-
+@lru_cache(maxsize=BLOCKS)  # each depth begins with the one before
 def trained(
     dataset: str, seed: int, network: str, source: str, depth: int
 ) -> tuple[LayerwiseInverse, dict[str, float]]:
     """The inverse of the first blocks, and the seconds of the processor that it took."""
-    return growing(dataset, seed, network, source).upto(depth)
+    before, about = None, {"train_seconds": 0.0}
+    if depth > 1:
+        before, about = trained(dataset, seed, network, source, depth - 1)
+    model = load_network(dataset, network)
+    data, made = surrogate(source, dataset, seed, network)
+    cut = blocks_of(model, None, model.image_shape)[depth - 1].name
+    how = {"data": data, "start": before, "config": SETTINGS, "seed": seed, **QUIET}
+    inverse, seconds = timed(invert_layers, model, cut, **how)
+    return inverse, {
+        "train_seconds": about["train_seconds"] + seconds,
+        "source_seconds": made,
+    }
 
 
 def shared(s: Settings) -> tuple:
@@ -125,10 +94,8 @@ def shared(s: Settings) -> tuple:
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every source, from every depth."""
-    return [
-        {"dataset": d, "seed": s, "network": DEEP, "source": source, "depth": depth}
-        for d, s, source, depth in product(sets, seeds, SOURCES, range(1, BLOCKS + 1))
-    ]
+    depths = range(1, BLOCKS + 1)
+    return grid(dataset=sets, seed=seeds, network=[DEEP], source=SOURCES, depth=depths)
 
 
 STUDY = Experiment(

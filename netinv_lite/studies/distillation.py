@@ -9,9 +9,7 @@ Table: distillation.csv, a row for each set, seed and kind of `images` (a preset
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from time import process_time
-from typing import NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -20,39 +18,31 @@ from ..applications.distillation import distill, teach
 from ..data import ImageData, load_data
 from ..direct import synthetic
 from ..direct.synthetic import Source
-from ..inversion import invert
 from ..models.architectures import CNN
 from ..models.training import accuracy
 from ..models.zoo import load_classifier
 from ..presets import PRESETS
-from .evaluation import uniform_noise
-from .runner import Experiment, Settings
+from .evaluation import inversions, timed, uniform_noise
+from .runner import Experiment, Settings, grid
 
 
-class Lesson(NamedTuple):
+def lesson(images: str, deformation: float = 0.0, generators: int = 0) -> Settings:
     """What teaches: a preset, real images or noise; how far it deforms; how many generators."""
-
-    images: str
-    deformation: float = 0.0
-    generators: int = 0
+    return {"images": images, "deformation": deformation, "generators": generators}
 
 
-CONTROLS = (Lesson("real"), Lesson("noise"))
+COMMON = (lesson("real"), lesson("noise"), lesson("paper", 0.0, 3))
 GREY = (
-    *CONTROLS,
-    Lesson("paper", 0.0, 3),
-    Lesson("bold", 0.0, 3),
-    Lesson("readable", 0.2, 3),
-    Lesson("readable", 0.4, 5),
-    Lesson("typical", 0.2, 3),
+    *COMMON,
+    lesson("bold", 0.0, 3),
+    lesson("readable", 0.2, 3),
+    lesson("readable", 0.4, 5),
+    lesson("typical", 0.2, 3),
 )
-COLOUR = (
-    *CONTROLS,
-    Lesson("paper", 0.0, 3),
-    Lesson("vivid", 0.5, 3),
-    Lesson("typical", 0.3, 3),
-)
-LESSONS = {"mnist": GREY, "cifar10": COLOUR}
+LESSONS = {
+    "mnist": GREY,
+    "cifar10": (*COMMON, lesson("vivid", 0.5, 3), lesson("typical", 0.3, 3)),
+}
 
 
 def distillation(
@@ -67,24 +57,23 @@ def distillation(
     data, teacher = load_data(dataset), load_classifier(dataset)
     with seeded(seed, "cpu"):
         student = CNN(data.image_shape, len(data.classes))
-    start = process_time()
     if images in PRESETS:
-        lesson = Lesson(images, deformation, generators)
-        learned = _of_inversions(teacher, student, seed, lesson)
+        own = {"preset": images, "deformation": deformation}
+        learned, seconds = timed(_of_inversions, student, generators, dataset, seed, **own)
     else:
-        learned = teach(teacher, _source(data, images), student, seed=seed, progress=False)
+        own = {"seed": seed, "progress": False}
+        learned, seconds = timed(teach, teacher, _source(data, images), student, **own)
     return {
         "accuracy": accuracy(learned, data.x_test, data.y_test),
         "teacher": accuracy(teacher, data.x_test, data.y_test),
-        "cpu_seconds": process_time() - start,
+        "cpu_seconds": seconds,
     }
 
 
-def _of_inversions(teacher: nn.Module, student: nn.Module, seed: int, lesson: Lesson) -> nn.Module:
-    config = replace(PRESETS[lesson.images].config, deformation=lesson.deformation)
-    settings = {"preset": lesson.images, "config": config, "device": "cpu", "progress": False}
-    seeds = range(lesson.generators * seed, lesson.generators * (seed + 1))
-    many = [invert(teacher, seed=one, **settings) for one in seeds]
+def _of_inversions(
+    student: nn.Module, number: int, dataset: str, seed: int, **settings: Any
+) -> nn.Module:
+    many = inversions(number, dataset, seed, **settings)
     return distill(many, student, seed=seed, progress=False)
 
 
@@ -96,8 +85,8 @@ def _source(data: ImageData, images: str) -> Source:
 
 
 def _distillation(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    lessons = [(d, lesson) for d in sets for lesson in LESSONS.get(d, GREY)]
-    return [{"dataset": d, "seed": s, **lesson._asdict()} for d, lesson in lessons for s in seeds]
+    lessons = [{"dataset": d, **one} for d in sets for one in LESSONS.get(d, GREY)]
+    return grid(lesson=lessons, seed=seeds)
 
 
 STUDY = Experiment(

@@ -1,11 +1,12 @@
-"""What every table of the book says of images, and the images that stand at its ends."""
+"""What studies share: what a table says of images, its two ends, networks, inversions, times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from time import process_time
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,18 @@ from ..applications.by_class import first_of_each
 from ..data import load_data
 from ..inversion import Inversion, invert
 from ..models.zoo import load_classifier, load_judge, load_referee
-from ..presets import PRESETS
+from ..presets import PRESETS, Preset
 
 PER_CLASS = 100  # images of each class that a table is about
+QUIET: dict[str, Any] = {"device": "cpu", "progress": False}  # how a study trains and searches
+Made = TypeVar("Made")
+
+
+def timed(make: Callable[..., Made], *args: Any, **settings: Any) -> tuple[Made, float]:
+    """What a call returns, and the seconds of the processor that it took."""
+    start = process_time()
+    made = make(*args, **settings)
+    return made, process_time() - start
 
 
 def quality(
@@ -141,56 +151,64 @@ def reference(dataset: str, seed: int, kind: str) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
+def changed(preset: str, **settings: Any) -> Preset:
+    """The loss and the config of a preset, with changes named as in either."""
+    loss, config = PRESETS[preset]
+    weights = {name: value for name, value in settings.items() if hasattr(loss, name)}
+    others = {name: value for name, value in settings.items() if name not in weights}
+    return Preset(replace(loss, **weights), replace(config, **others))
+
+
 def wanted(
     dataset: str,
     seed: int,
-    network: str = "",
+    network: str = "plain",
     preset: str = "paper",
     conditioning: str = "vector-matrix",
     **settings: Any,
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[tuple[str, str], dict[str, Any]]:
     """Which network, and the arguments of `invert`.
 
     Args:
         dataset: the set of the network.
         seed: of the inversion.
-        network: the end of its name, such as "-robust".
+        network: as in `load_network`.
         preset: the loss and the config to begin with.
         conditioning: the name of a scheme.
-        settings: changes, named as in the loss or the config.
+        settings: as in `changed`.
 
     Returns:
-        The name for `load_network`, and keyword arguments.
+        The arguments of `load_network`, and keyword arguments of `invert`.
     """
-    loss, config = PRESETS[preset]
-    weights = {name: value for name, value in settings.items() if hasattr(loss, name)}
-    others = {name: value for name, value in settings.items() if name not in weights}
-    return dataset + network, {
-        "conditioning": conditioning,
-        "seed": seed,
-        "device": "cpu",
-        "progress": False,
-        "loss": replace(loss, **weights),
-        "config": replace(config, **others),
-    }
+    own = changed(preset, **settings)._asdict()
+    return (dataset, network), {**own, "conditioning": conditioning, "seed": seed, **QUIET}
 
 
-def load_network(name: str) -> nn.Module:
-    """A shipped classifier by name, or a "…-referee" as one more classifier to invert."""
-    dataset, _, kind = name.partition("-")
-    return load_referee(dataset) if kind == "referee" else load_classifier(name)
+def load_network(dataset: str, network: str = "plain") -> nn.Module:
+    """A shipped network of a set by the value of a column.
+
+    Args:
+        dataset: the name of the set.
+        network: "plain", or the end of the network's name, such as "-robust"; "-referee" is one
+            more classifier to invert.
+    """
+    if network == "-referee":
+        return load_referee(dataset)
+    return load_classifier(dataset + network.removeprefix("plain"))
 
 
 def inverted(dataset: str, seed: int, *args: str, **settings: Any) -> Inversion:
     """An inversion of a shipped network; arguments as those of `wanted`."""
-    name, run = wanted(dataset, seed, *args, **settings)
-    return invert(load_network(name), **run)
+    network, run = wanted(dataset, seed, *args, **settings)
+    return invert(load_network(*network), **run)
 
 
-def measured(inversion: Inversion, dataset: str) -> dict[str, float]:
-    """`quality` of 100 new images a class."""
-    images, labels = inversion.sample(PER_CLASS, seed=1)
-    return quality(images, labels, inversion.classifier, dataset)
+def inversions(
+    number: int, dataset: str, seed: int, *args: str, **settings: Any
+) -> list[Inversion]:
+    """So many of them, of seeds that are no other seed's; arguments as those of `inverted`."""
+    seeds = range(number * seed, number * (seed + 1))
+    return [inverted(dataset, one, *args, **settings) for one in seeds]
 
 
 def vector_divergence(inversion: Inversion, n: int = 1000) -> float:

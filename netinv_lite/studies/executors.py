@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -52,12 +53,12 @@ def _joblib(jobs: int, lost: Lost, call: Call, packs: list[Pack]) -> Iterator[Pa
                 left.pop(number)
                 yield rows
             return
-        except _killed() as error:
+        except BrokenProcessPool as error:
             reason = f"its worker was killed ({type(error).__name__})"
     for number, pack in left.items():
         try:  # in a pool of two: one of one would be this very process
             ((_, rows),) = _pool(2, call, {number: pack})
-        except _killed():
+        except BrokenProcessPool:
             rows = lost(pack, reason)
         yield rows
 
@@ -71,12 +72,6 @@ def _pool(jobs: int, call: Call, packs: dict[int, Pack]) -> Iterator[tuple[int, 
 
 def _numbered(call: Call, number: int, pack: Pack) -> tuple[int, Pack]:
     return number, call(pack)
-
-
-def _killed() -> type[Exception]:
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    return TerminatedWorkerError
 
 
 @contextmanager

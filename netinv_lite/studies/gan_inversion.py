@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
-from time import process_time
 
 import torch
 from torch import Tensor
@@ -29,8 +28,8 @@ from ..metrics import confidence, logits
 from ..models.architectures import DCGAN
 from ..models.gan_recipes import framed, load_gan, unframed
 from ..models.zoo import load_judge
-from .evaluation import real_images
-from .runner import Experiment, Settings
+from .evaluation import QUIET, real_images, timed
+from .runner import Experiment, Settings, grid
 
 CODES = (16, 64)  # numbers in a code of the shipped generators
 SAMPLES = 200  # of codes that nothing was trained on
@@ -73,10 +72,9 @@ def trained(dataset: str, seed: int, code: int, method: str) -> tuple[LayerwiseI
         code: how many numbers a code holds.
         method: one of `TRAININGS`.
     """
-    gan, start = load_gan(f"{dataset}-{code}"), process_time()
-    settings = {"config": TRAININGS[method], "seed": seed, "device": "cpu", "progress": False}
-    inverse = invert_layers(gan.generator, list(gan.generator), data=gan.latents, **settings)
-    return inverse, process_time() - start
+    gan = load_gan(f"{dataset}-{code}")
+    how = {"data": gan.latents, "config": TRAININGS[method], "seed": seed, **QUIET}
+    return timed(invert_layers, gan.generator, list(gan.generator), **how)
 
 
 def codes(
@@ -96,18 +94,18 @@ def codes(
         Codes (N,Z,1,1) and seconds of the processor.
     """
     inverse = trained(dataset, seed, code, learned_by(method))[0] if learns(method) else None
-    random, start, parts = torch.Generator().manual_seed(seed), process_time(), []
-    for batch in x.split(100):
+    random = torch.Generator().manual_seed(seed)
+
+    def found(batch: Tensor) -> Tensor:
         if method in SEARCHES:
-            z = searched(gan, batch, seed, SEARCHES[method])
-        elif method == "unguided":
-            z = refined(gan, batch, 0.1 * gan.latents(len(batch), random), UNGUIDED)
-        else:
-            with torch.no_grad():
-                z = inverse(batch)
-            z = refined(gan, batch, z) if method == "refined" else z
-        parts.append(z)
-    return torch.cat(parts), process_time() - start
+            return searched(gan, batch, seed, SEARCHES[method])
+        if method == "unguided":
+            return refined(gan, batch, 0.1 * gan.latents(len(batch), random), UNGUIDED)
+        with torch.no_grad():
+            z = inverse(batch)
+        return refined(gan, batch, z) if method == "refined" else z
+
+    return timed(lambda: torch.cat([found(batch) for batch in x.split(100)]))
 
 
 def learns(method: str) -> bool:
@@ -154,12 +152,11 @@ def recovery(dataset: str, seed: int, code: int, method: str) -> dict[str, float
     with torch.no_grad():
         again, likeness = gan(found), gan(behind)
     psnr = by_image(again, x)
-    ssim = structural_similarity_index_measure(again, x, data_range=2.0).item()
     return {
         "cosine": F.cosine_similarity(z.flatten(1), found.flatten(1)).mean().item(),
         "psnr": psnr.mean().item(),
         "psnr_worst_tenth": psnr.sort().values[: len(x) // 10].mean().item(),
-        "ssim": ssim,
+        "ssim": structural_similarity_index_measure(again, x, data_range=2.0).item(),
         "psnr_real": by_image(likeness, real).mean().item(),
         "train_seconds": seconds,
         "image_ms": 1000 * taken / len(x),
@@ -213,13 +210,11 @@ def repair(dataset: str, seed: int, code: int, damage: str, method: str) -> dict
     found = 0.7 * z if method == "shrunk" else codes(gan, harmed, dataset, seed, code, method)[0]
     with torch.no_grad():
         made = gan(found)
-        believed = {
-            "believed_before": gan.discriminator(harmed),
-            "believed": gan.discriminator(made),
-        }
+        before, after = gan.discriminator(harmed), gan.discriminator(made)
     same = logits(judge, unframed(made)).argmax(1) == logits(judge, unframed(x)).argmax(1)
     return {
-        **{key: value.mean().item() for key, value in believed.items()},
+        "believed_before": before.mean().item(),
+        "believed": after.mean().item(),
         "sure_before": confidence(judge, unframed(harmed)),
         "sure": confidence(judge, unframed(made)),
         "same": same.float().mean().item(),
@@ -245,17 +240,12 @@ def damaged(x: Tensor, damage: str, seed: int = 0) -> Tensor:
 def _recoveries(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every way to find the small code; of the large one, for comparison, those that take long."""
     ways = [*product(CODES[:1], METHODS), *product(CODES[1:], ("long", "refined", *SEARCHES))]
-    return [
-        {"dataset": d, "seed": s, "code": c, "method": m}
-        for d, s, (c, m) in product(sets, seeds, ways)
-    ]
+    return grid(dataset=sets, seed=seeds, way=[{"code": c, "method": m} for c, m in ways])
 
 
 def _repairs(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    return [
-        {"dataset": d, "seed": s, "code": CODES[0], "damage": harm, "method": m}
-        for d, s, m, harm in product(sets, seeds, REPAIRS, DAMAGES)
-    ]
+    ways = [{"damage": damage, "method": method} for method, damage in product(REPAIRS, DAMAGES)]
+    return grid(dataset=sets, seed=seeds, code=CODES[:1], way=ways)
 
 
 def _together(s: Settings) -> tuple:

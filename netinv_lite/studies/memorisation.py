@@ -10,9 +10,7 @@ Table: memory.csv, a row for each set, seed, `method`, half that was learned (`s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,14 +19,14 @@ from torch.nn import functional as F
 
 from .._core.freezing import frozen
 from .._core.validation import check_name
-from ..applications.by_class import class_means, first_of_each
+from ..applications.by_class import class_means
 from ..applications.ood_scores import separation
 from ..applications.privacy import matched, privacy_test
 from ..applications.reconstruction import StationaryConfig, stationary
 from ..data import ImageData
 from ..inversion import invert
-from ..presets import PRESETS
-from .runner import Experiment, Settings
+from .evaluation import QUIET, changed, real_images
+from .runner import Experiment, Settings, grid
 from .small_networks import halved, halves, trained
 
 PER_CLASS = 20  # images of each class that are looked for or drawn, at most
@@ -81,8 +79,8 @@ def memory(dataset: str, seed: int, method: str, swapped: bool, **about: Any) ->
         images = reference(method, first, y, data)
     elif method == "stationary":
         per_class = min(about["size"] // len(data.classes), PER_CLASS)
-        settings = {"config": StationaryConfig(STEPS["search"]), "device": "cpu", "seed": seed}
-        found = stationary(model, per_class=per_class, progress=False, **settings)
+        config = StationaryConfig(STEPS["search"])
+        found = stationary(model, per_class=per_class, config=config, seed=seed, **QUIET)
         images, residual = found.images, found.residual
     else:
         images = generated(model, method, seed)
@@ -100,17 +98,16 @@ def reference(kind: str, first: Tensor, y: Tensor, data: ImageData) -> Tensor:
         return class_means(first, y)
     if kind == "copy":
         return first
-    return halved(data.x_test[first_of_each(data.y_test, PER_CLASS, len(data.classes))])
+    return halved(real_images(data.name, PER_CLASS)[0])
 
 
 def generated(model: nn.Module, method: str, seed: int) -> Tensor:
     """`PER_CLASS` images a class of a generator with the preset or the ablated loss; (N,C,H,W)."""
-    loss, config = PRESETS["training-like" if method in ABLATIONS else method]
-    loss = replace(loss, **ABLATIONS.get(method, {}))
-    config = replace(config, steps=STEPS["generator"])
+    preset = "training-like" if method in ABLATIONS else method
+    loss, config = changed(preset, steps=STEPS["generator"], **ABLATIONS.get(method, {}))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The generator has collapsed")  # the scores will show it
-        made = invert(model, loss=loss, config=config, seed=seed, device="cpu", progress=False)
+        made = invert(model, loss=loss, config=config, seed=seed, **QUIET)
     return made.sample(PER_CLASS, seed=1)[0]
 
 
@@ -183,46 +180,35 @@ def membership(model: nn.Module, first: Tensor, second: Tensor, y: Tensor) -> fl
 BASE = {"architecture": "mlp", "size": 10, "decay": 0.01, "defence": "none"}
 
 
-@dataclass(frozen=True)
-class Case:
-    """Runs of some methods on one kind of network.
-
-    Args:
-        methods: which.
-        change: how the network differs from `BASE`.
-        swapped: whether it learned the second half.
-    """
-
-    methods: tuple[str, ...] = ("stationary",)
-    change: Mapping[str, Any] = field(default_factory=dict)
-    swapped: bool = False
+def case(*methods: str, swapped: bool = False, **change: Any) -> list[Settings]:
+    """Runs of some methods, by default of the search, on a network with one change or none."""
+    network = {"swapped": swapped, **BASE, **change}
+    return [{"method": method, **network} for method in methods or ("stationary",)]
 
 
-COMMON = (Case(("stationary", "generator")),)
+COMMON = case("stationary", "generator")
+DEFENCES = ("early stopping", "dp-sgd 0", "dp-sgd 0.1", "dp-sgd 1")
 PLAN = {
-    "digits": (
-        Case(swapped=True),
-        Case(METHODS),
-        *(Case(change={"size": n}, swapped=True) for n in (20, 50, 100)),
-        *(Case(("stationary", "means"), {"size": n}) for n in (20, 50, 100, 500)),
-        *(Case(change={"decay": w}) for w in (0.0, 1e-3, 0.03, 0.1)),
-        Case(change={"architecture": "relu", "size": 10}),
-        Case(change={"architecture": "cnn", "size": 10}),
-        Case(change={"architecture": "cnn", "size": 50}),
-        Case(change={"architecture": "vit", "size": 10}),
-        *(
-            Case(change={"defence": d})
-            for d in ("early stopping", "dp-sgd 0", "dp-sgd 0.1", "dp-sgd 1")
-        ),
-        Case(("generator", "bold"), {"architecture": "cnn", "size": 500}),
-        Case(("generator",), {"architecture": "cnn", "size": 500}, swapped=True),
-    ),
-    "mnist": (
+    "digits": [
+        *case(swapped=True),
+        *case(*METHODS),
+        *(run for n in (20, 50, 100) for run in case(size=n, swapped=True)),
+        *(run for n in (20, 50, 100, 500) for run in case("stationary", "means", size=n)),
+        *(run for w in (0.0, 1e-3, 0.03, 0.1) for run in case(decay=w)),
+        *case(architecture="relu"),
+        *case(architecture="cnn"),
+        *case(architecture="cnn", size=50),
+        *case(architecture="vit"),
+        *(run for defence in DEFENCES for run in case(defence=defence)),
+        *case("generator", "bold", architecture="cnn", size=500),
+        *case("generator", architecture="cnn", size=500, swapped=True),
+    ],
+    "mnist": [
         *COMMON,
-        Case(change={"size": 50}),
-        Case(change={"size": 5000}),
-        Case(("generator",), {"architecture": "cnn", "size": 5000}),
-    ),
+        *case(size=50),
+        *case(size=5000),
+        *case("generator", architecture="cnn", size=5000),
+    ],
 }
 
 
@@ -233,12 +219,7 @@ def shared(s: Settings) -> tuple:
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """One thing changed at a time on digits, a few networks elsewhere."""
-    return [
-        {"dataset": d, "seed": s, "method": m, "swapped": case.swapped, **BASE, **case.change}
-        for d, s in product(sets, seeds)
-        for case in PLAN.get(d, COMMON)
-        for m in case.methods
-    ]
+    return [run for d in sets for run in grid(dataset=[d], seed=seeds, way=PLAN.get(d, COMMON))]
 
 
 STUDY = Experiment(

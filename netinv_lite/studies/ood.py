@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,8 @@ from ..applications.ood_scores import NAMES, Baselines, Pixels, separation
 from ..data import ImageData, load_data
 from ..models.architectures import CNN
 from ..models.training import FitConfig, accuracy, fit
-from .evaluation import uniform_noise
-from .runner import Experiment, Settings
+from .evaluation import QUIET, uniform_noise
+from .runner import Experiment, Settings, grid
 
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
 OUTSIDE = (*SETS, "gaussian", "uniform", "photographs")
@@ -36,6 +37,15 @@ TRAINED_ON = {"fashion_mnist": 20_000, "cifar10": 15_000}  # the first so many i
 LONGER = 24  # epochs, instead of `ExclusionConfig`'s
 RIVAL_SEEDS = {"mnist": 1}  # of that study's two other kinds of garbage; else 2
 TESTED = 2000  # images of each set, the first of the test set
+
+
+class Network(NamedTuple):
+    """What is trained: on which set, from which seed, with which garbage, for how many epochs."""
+
+    dataset: str
+    seed: int
+    garbage: str
+    epochs: int | None = None  # None: the usual number
 
 
 def detection(
@@ -59,13 +69,13 @@ def detection(
         garbage class; fooled, the share of all excluded images that had been taken for a real
         class; accuracy, of the whole test set; calibration_error, 15 bins.
     """
-    inside, there = (answers(dataset, seed, garbage, w, epochs) for w in (dataset, outside))
-    away = [_thrown_away(a, garbage) for a in (there, inside)]
+    network = Network(dataset, seed, garbage, epochs)
+    inside, there = answers(network, dataset), answers(network, outside)
     return {
         **separation(inside[score], there[score]),
-        "share_garbage": away[0],
-        "false_garbage": away[1],
-        **of_network(dataset, seed, garbage, epochs),
+        "share_garbage": _thrown_away(there, garbage),
+        "false_garbage": _thrown_away(inside, garbage),
+        **of_network(network),
     }
 
 
@@ -77,18 +87,15 @@ def _thrown_away(answers: dict[str, Tensor], garbage: str) -> float | None:
 
 
 @lru_cache(maxsize=32)
-def of_network(
-    dataset: str, seed: int, garbage: str, epochs: int | None = None
-) -> dict[str, float | None]:
+def of_network(network: Network) -> dict[str, float | None]:
     """What does not depend on the outside images: fooled, accuracy, calibration_error."""
     row = dict.fromkeys(("fooled", "accuracy", "calibration_error"))
-    if garbage == "pixels":
+    if network.garbage == "pixels":
         return row
-    model, data = trained(dataset, seed, garbage, epochs), known(dataset)
-    logits, y = answers(dataset, seed, garbage, dataset, epochs)["logits"], data.y_test[:TESTED]
-    p = logits.softmax(1)
-    network = model.classifier if isinstance(model, Baselines) else model
-    row["accuracy"] = accuracy(network, data.x_test, data.y_test)
+    model, data = trained(network), known(network.dataset)
+    p, y = answers(network, network.dataset)["logits"].softmax(1), data.y_test[:TESTED]
+    classifier = model.classifier if isinstance(model, Baselines) else model
+    row["accuracy"] = accuracy(classifier, data.x_test, data.y_test)
     row["calibration_error"] = multiclass_calibration_error(p, y, num_classes=p.shape[1]).item()
     if isinstance(model, ood.Detector):
         fooled = [share for share in model.history["fooled"] if share is not None]
@@ -97,11 +104,9 @@ def of_network(
 
 
 @lru_cache(maxsize=32)
-def answers(
-    dataset: str, seed: int, garbage: str, which: str, epochs: int | None = None
-) -> dict[str, Tensor]:
+def answers(network: Network, which: str) -> dict[str, Tensor]:
     """The logits of the test images of `which`, and every score that the network offers."""
-    images, model = images_of(which, known(dataset), seed), trained(dataset, seed, garbage, epochs)
+    images, model = images_of(which, known(network.dataset), network.seed), trained(network)
     if isinstance(model, Pixels):
         return {"pixels": model(images)}
     if isinstance(model, Baselines):
@@ -111,10 +116,9 @@ def answers(
 
 
 @lru_cache(maxsize=1)
-def trained(
-    dataset: str, seed: int, garbage: str, epochs: int | None = None
-) -> ood.Detector | Baselines | Pixels:
+def trained(network: Network) -> ood.Detector | Baselines | Pixels:
     """A detector; for "none" the baselines on a plain classifier, for "pixels" the control."""
+    dataset, seed, garbage, epochs = network
     data, config = known(dataset), ood.ExclusionConfig()
     config = config if epochs is None else replace(config, epochs=epochs)
     if garbage == "pixels":
@@ -122,8 +126,8 @@ def trained(
     if garbage == "none":
         return Baselines(plain(data, config, seed), data.x_train, data.y_train)
     outliers = exposed(dataset, data) if garbage == "outliers" else None
-    settings = {"config": replace(config, garbage=garbage), "device": "cpu", "progress": False}
-    return ood.train_with_exclusion(data, seed=seed, outliers=outliers, **settings)
+    how = {"config": replace(config, garbage=garbage), "seed": seed, **QUIET}
+    return ood.train_with_exclusion(data, outliers=outliers, **how)
 
 
 def plain(data: ImageData, config: ood.ExclusionConfig, seed: int) -> nn.Module:
@@ -138,10 +142,11 @@ def plain(data: ImageData, config: ood.ExclusionConfig, seed: int) -> nn.Module:
 @lru_cache(maxsize=len(SETS))
 def known(dataset: str) -> ImageData:
     """A set with its first so many training images (it is in random order); read only once."""
-    data, n = load_data(dataset), TRAINED_ON.get(dataset)
-    if n is None:
-        return data
-    return replace(data, x_train=data.x_train[:n].clone(), y_train=data.y_train[:n])
+    data = load_data(dataset)
+    if dataset in TRAINED_ON:
+        n = TRAINED_ON[dataset]
+        data = replace(data, x_train=data.x_train[:n].clone(), y_train=data.y_train[:n])
+    return data
 
 
 def exposed(dataset: str, like: ImageData, n: int = 2000) -> Tensor:
@@ -229,18 +234,13 @@ def as_seen_by(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 def shared(s: Settings) -> tuple:
     """One training serves every score and every kind of outside images."""
-    return s["dataset"], s["seed"], s["garbage"], s.get("epochs")
+    return Network(s["dataset"], s["seed"], s["garbage"], s.get("epochs"))
 
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every set against every other kind of images, for each score of each network."""
-    kinds = [("pixels", "pixels"), *(("none", score) for score in NAMES)]
-    kinds += product(ood.GARBAGE, ood.SCORES)
-    return [
-        {"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o}
-        for d, s, (g, score), o in product(sets, seeds, kinds, OUTSIDE)
-        if o != d
-    ]
+    kinds = [("pixels", "pixels"), *product(("none",), NAMES), *product(ood.GARBAGE, ood.SCORES)]
+    return _against_others(sets, seeds, kinds)
 
 
 def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
@@ -248,14 +248,21 @@ def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     rows = []
     for d, s in product(sets, seeds):
         rivals = ("synthetic", "untrained") if s in seeds[: RIVAL_SEEDS.get(d, 2)] else ()
-        kinds = [("none", score) for score in NAMES]
-        kinds += product((*rivals, "inverted"), ("garbage",))
-        rows += [
-            {"dataset": d, "seed": s, "garbage": g, "score": score, "outside": o, "epochs": LONGER}
-            for (g, score), o in product(kinds, OUTSIDE)
-            if o != d
-        ]
+        kinds = [*product(("none",), NAMES), *product((*rivals, "inverted"), ("garbage",))]
+        rows += _against_others([d], [s], kinds, epochs=[LONGER])
     return rows
+
+
+def _against_others(
+    sets: Sequence[str],
+    seeds: Sequence[int],
+    kinds: Sequence[tuple[str, str]],
+    **more: Sequence[int],
+) -> list[Settings]:
+    """Every kind of garbage, with a score, against every other kind of images than the set's."""
+    ways = [{"garbage": garbage, "score": score} for garbage, score in kinds]
+    runs = grid(dataset=sets, seed=seeds, way=ways, outside=OUTSIDE, **more)
+    return [run for run in runs if run["outside"] != run["dataset"]]
 
 
 STUDY = Experiment(

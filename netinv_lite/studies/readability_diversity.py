@@ -13,8 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 from .._core.validation import check_name
-from ..models.zoo import load_classifier
-from .evaluation import by_referee, quality
+from .evaluation import by_referee, load_network, quality
 from .readability_methods import BASELINES, COLOUR, GREY, METHODS, Point
 from .runner import Experiment, Settings
 
@@ -48,10 +47,9 @@ def front(
         ValueError: an unknown method.
     """
     check_name(method, METHODS, "method")
-    point = Point(dataset, network.replace("plain", ""), seed, strength, steps)
-    made = METHODS[method].make(point)
+    made = METHODS[method].make(Point(dataset, network, seed, strength, steps))
     return {
-        **quality(made.images, made.labels, load_classifier(point.name), dataset),
+        **quality(made.images, made.labels, load_network(dataset, network), dataset),
         **by_referee(made.images, made.labels, dataset),
         "train_seconds": made.train_seconds,
         "image_ms": 1000 * made.draw_seconds / len(made.images),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,30 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
     inversion: Callable[..., dict] | None = None
     shared: Callable[[Settings], tuple] | None = None
+
+
+def grid(**columns: Iterable[Any]) -> list[Settings]:
+    """The settings of every combination of values; those of the last column change first.
+
+    Args:
+        columns: the values of each column, `dataset` and `seed` among them. A value that is a dict
+            stands for the columns that it names.
+
+    Returns:
+        A dict for each run, `dataset` and `seed` first.
+
+    Example:
+        >>> from netinv_lite.studies.runner import grid
+        >>> [list(run.values()) for run in grid(dataset=["digits"], way=["a", "b"], seed=[0, 1])]
+        [['digits', 0, 'a'], ['digits', 1, 'a'], ['digits', 0, 'b'], ['digits', 1, 'b']]
+    """
+    runs = []
+    for values in product(*columns.values()):
+        row: Settings = {}
+        for name, value in zip(columns, values, strict=True):
+            row |= value if isinstance(value, dict) else {name: value}
+        runs.append({"dataset": row["dataset"], "seed": row["seed"], **row})
+    return runs
 
 
 def run(
@@ -159,13 +184,13 @@ def run(
 def attempt(experiment: Experiment, pack: list[Settings]) -> list[Row]:
     """Runs as rows: their settings, what was measured, seconds, and the error if one failed."""
     start = time.perf_counter()
-    try:
-        with _one_thread():
+    with _one_thread():
+        try:
             measures = _measures(experiment, pack)
-    except Exception as failure:  # one run that fails must not end the others
-        return _lost(pack, worded(failure), (time.perf_counter() - start) / len(pack))
-    share = (time.perf_counter() - start) / len(pack)
-    return [_measured(one, s, share) for one, s in zip(measures, pack, strict=True)]
+        except Exception as failure:  # one run that fails must not end the others
+            return _lost(pack, worded(failure), (time.perf_counter() - start) / len(pack))
+        share = (time.perf_counter() - start) / len(pack)
+        return [_measured(one, s, share) for one, s in zip(measures, pack, strict=True)]
 
 
 @contextmanager
@@ -186,19 +211,18 @@ def _measures(experiment: Experiment, pack: list[Settings]) -> list[Callable[...
         return [measure for _ in pack]
     runs = [wanted(**experiment.inversion(**settings)) for settings in pack]
     if len(pack) == 1:
-        return [partial(measure, invert(load_network(name), **run)) for name, run in runs]
+        return [partial(measure, invert(load_network(*network), **run)) for network, run in runs]
     alike = [{**run, "device": "auto"} for _, run in runs]
-    return [partial(measure, one) for one in invert_together(load_network(runs[0][0]), alike)]
+    return [partial(measure, one) for one in invert_together(load_network(*runs[0][0]), alike)]
 
 
 def _measured(measure: Callable[..., dict], settings: Settings, seconds: float) -> Row:
-    start = time.perf_counter()
+    start, numbers, error = time.perf_counter(), {}, ""
     try:
-        with _one_thread():
-            numbers = measure(**settings)
-        measured, error = {name: _rounded(value) for name, value in numbers.items()}, ""
+        numbers = measure(**settings)
     except Exception as failure:
-        measured, error = {}, worded(failure)
+        error = worded(failure)
+    measured = {name: _rounded(value) for name, value in numbers.items()}
     return _row(settings, measured, seconds + time.perf_counter() - start, error)
 
 
@@ -206,21 +230,26 @@ def _packs(
     experiment: Experiment, todo: dict[Any, Settings], together: int, singly: bool = False
 ) -> list[list[Settings]]:
     """Runs for one worker: that share something, or are of one network and kind of generator."""
-    kinds: dict[tuple, list[Settings]] = {}
     if experiment.shared is not None:
-        for settings in todo.values():
-            kinds.setdefault(experiment.shared(settings), []).append(settings)
         # In one process what they share is at hand for the next, and each can be written at once.
-        return [[s] for kind in kinds.values() for s in kind] if singly else list(kinds.values())
-    if together == 1 or experiment.inversion is None:
+        size = 1 if singly else len(todo)
+    elif together == 1 or experiment.inversion is None:
         return [[settings] for settings in todo.values()]
+    else:
+        size = together
+    kinds: dict[tuple, list[Settings]] = {}
     for settings in todo.values():
-        name, run = wanted(**experiment.inversion(**settings))
-        alone = len(kinds) if run["loss"].batch_norm else None  # its statistics are one run's
-        kinds.setdefault((name, run["conditioning"], run["config"], alone), []).append(settings)
-    return [
-        kind[i : i + together] for kind in kinds.values() for i in range(0, len(kind), together)
-    ]
+        kinds.setdefault(_kind(experiment, settings, len(kinds)), []).append(settings)
+    return [kind[i : i + size] for kind in kinds.values() for i in range(0, len(kind), size)]
+
+
+def _kind(experiment: Experiment, settings: Settings, number: int) -> tuple:
+    """What a run has in common with others of its pack; `number` is that of no pack so far."""
+    if experiment.shared is not None:
+        return experiment.shared(settings)
+    network, run = wanted(**experiment.inversion(**settings))
+    alone = number if run["loss"].batch_norm else None  # its statistics are one run's
+    return network, run["conditioning"], run["config"], alone
 
 
 def _lost(pack: list[Settings], reason: str, seconds: float = 0.0) -> list[Row]:

@@ -33,7 +33,7 @@ from ..data import ImageData, load_data
 from ..direct.synthetic import strokes
 from ..models.architectures import ARCHITECTURES
 from ..models.training import FitConfig, accuracy, fit
-from .runner import Experiment, Settings
+from .runner import Experiment, Settings, grid
 
 KINDS = ("none", "calibration", *CUES)
 IMAGES = 10_000  # of a larger training set: a shortcut needs no more
@@ -42,6 +42,7 @@ FITS = {
     "MLP": FitConfig(batch_size=64, lr=0.02),
     "ViT": FitConfig(batch_size=64, lr=0.01),
 }
+NAN = float("nan")  # of what is right, where nothing was planted
 VERDICT = ("score", "index", "class_right", "place_right")
 EPOCHS = {"digits": {"CNN": 12, "MLP": 20, "ViT": 20}, "mnist": {"CNN": 3, "MLP": 4, "ViT": 5}}
 
@@ -56,19 +57,18 @@ def case(data: ImageData, seed: int, kind: str) -> tuple[ImageData, Cue, int]:
     return plant(data, cue, target) if kind in CUES else data, cue, target
 
 
-def taught(data: ImageData, architecture: str, seed: int, epochs: int) -> nn.Module:
+def taught(data: ImageData, architecture: str, seed: int) -> nn.Module:
     """A network of that architecture, trained on (at most `IMAGES` of) the data."""
     with seeded(seed, "cpu"):
         model = ARCHITECTURES[architecture](data.image_shape, len(data.classes))
+    return fitted(model, data, architecture, seed)
+
+
+def fitted(model: nn.Module, data: ImageData, architecture: str, seed: int) -> nn.Module:
+    """The model itself, in eval mode, trained as its architecture is for this data set."""
+    epochs = EPOCHS.get(data.name, EPOCHS["mnist"])[architecture]
+    few = replace(data, x_train=data.x_train[:IMAGES], y_train=data.y_train[:IMAGES])
     config = replace(FITS[architecture], epochs=epochs)
-    return fitted(model, data, config, seed=seed, images=IMAGES)
-
-
-def fitted(
-    model: nn.Module, data: ImageData, config: FitConfig, *, seed: int, images: int
-) -> nn.Module:
-    """The model itself, trained on the first so many images of the data, in eval mode."""
-    few = replace(data, x_train=data.x_train[:images], y_train=data.y_train[:images])
     fit(model, few, config=config, seed=seed, progress=False)
     return model
 
@@ -100,7 +100,7 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
     planted, cue, target = case(data, seed, kind)
     own = seed + 100 if kind == "calibration" else seed
     start = process_time()
-    model = taught(planted, architecture, own, EPOCHS.get(dataset, EPOCHS["mnist"])[architecture])
+    model = taught(planted, architecture, own)
     trained = process_time()
     dear, cheap, labels = sketches(model, seed=own)
     lifts = brighter(cheap, labels)
@@ -111,7 +111,7 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
         "accuracy": accuracy(model, planted.x_test, planted.y_test),
         "clean_accuracy": accuracy(model, data.x_test, data.y_test),
         "inversion_accuracy": metrics.inversion_accuracy(model, dear, labels),
-        **(reliance(model, data, cue, target) if there else NO_RELIANCE),
+        **(reliance(model, data, cue, target) if there else {"turned": NAN, "kept": NAN}),
     }
     white = torch.ones(len(data.classes), *data.image_shape)
     quarter = torch.full((len(white),), 0.25)
@@ -123,14 +123,10 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
         "look_": looked(dear, labels),
     }
     for name, finding in findings.items():
-        right = finding.matches(cue, target, data.image_shape) if there else UNKNOWN
+        right = finding.matches(cue, target, data.image_shape) if there else (NAN, NAN)
         numbers = (finding.score, finding.index, *map(float, right))
         row |= {name + what: x for what, x in zip(VERDICT, numbers, strict=True)}
     return {**row, "train_seconds": trained - start, "find_seconds": seconds}
-
-
-NO_RELIANCE = {"turned": float("nan"), "kept": float("nan")}
-UNKNOWN = (float("nan"), float("nan"))
 
 
 def scribbles(shape: Sequence[int], n: int = 60) -> Tensor:
@@ -193,14 +189,8 @@ def looked(images: Tensor, labels: Tensor, window: int = 8, stride: int = 4) -> 
 
 def shortcut_settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """All five seeds on digits, which train in seconds, the first three elsewhere."""
-    return [
-        {"dataset": d, "seed": s, "architecture": architecture, "kind": kind}
-        for d in sets
-        for architecture in FITS
-        for kind in KINDS
-        for s in seeds
-        if d == "digits" or s in seeds[:3]
-    ]
+    runs = grid(dataset=sets, architecture=FITS, kind=KINDS, seed=seeds)
+    return [run for run in runs if run["dataset"] == "digits" or run["seed"] in seeds[:3]]
 
 
 STUDY = Experiment(

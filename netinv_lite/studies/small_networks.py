@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -116,32 +115,6 @@ def network(architecture: str, shape: Sequence[int], K: int) -> nn.Sequential | 
     return model
 
 
-@dataclass(frozen=True)
-class Defence:
-    """What keeps a network from remembering.
-
-    Args:
-        early: stop as soon as every image is predicted rightly.
-        noise: of DP-SGD, in units of the length that gradients are clipped to; None for none.
-    """
-
-    early: bool = False
-    noise: float | None = None
-
-    @classmethod
-    def named(cls, name: str) -> Defence:
-        """By the value of a column: "none", "early stopping", or "dp-sgd" and the noise.
-
-        Raises:
-            ValueError: an unknown defence.
-        """
-        kind, _, noise = name.partition(" ")
-        if kind == "dp-sgd":
-            return cls(noise=float(noise))
-        check_name(name, ("none", "early stopping"), "defence")
-        return cls(early=name == "early stopping")
-
-
 @lru_cache(maxsize=2)
 def trained(
     dataset: str,
@@ -178,14 +151,15 @@ def trained(
         ImportError: private training without Opacus.
     """
     first, second, y, data = halves(dataset, seed, size)
-    x, way = second if swapped else first, Defence.named(defence)
+    x, epsilon = second if swapped else first, float("inf")
     with learning(seed, "cpu"):
         model = network(architecture, x.shape[1:], len(data.classes))
-        epsilon = float("inf")
-        if way.noise is None:
-            learn(model, x, y, decay, early=way.early)
+        if defence.startswith("dp-sgd "):
+            noise = float(defence.removeprefix("dp-sgd "))
+            epsilon = learn_privately(model, x, y, decay, noise)
         else:
-            epsilon = learn_privately(model, x, y, decay, way.noise)
+            check_name(defence, ("none", "early stopping"), "defence")
+            learn(model, x, y, decay, early=defence == "early stopping")
     return model.eval(), {
         "epsilon": epsilon,
         "unexplained": unexplained(model, x, y, decay),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from time import process_time
 
 import torch
 from torch import Tensor
@@ -14,9 +13,8 @@ from ..data import CLASSES, load_data
 from ..direct import synthetic
 from ..direct.synthetic import Source
 from ..inversion import Inversion
-from ..models.zoo import load_classifier
 from ..presets import PRESETS
-from .evaluation import PER_CLASS, inverted
+from .evaluation import PER_CLASS, QUIET, inversions, load_network, timed
 from .ood import as_seen_by
 
 IMAGES = 20_000  # of a larger set: an inverse that learns for 1,000 steps sees 32,000
@@ -31,18 +29,18 @@ def costly(kind: str) -> bool:
     return any(part in COSTLY for part in kind.split(" + "))
 
 
-def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[Source, float]:
+def surrogate(kind: str, dataset: str, seed: int, network: str = "plain") -> tuple[Source, float]:
     """A source of images, and the seconds of the processor that it took to make.
 
     Args:
         kind: one of `synthetic.KINDS` or "mixed"; a preset, for images of `GENERATORS` inversions
-            of the shipped classifier `dataset`, or of `OF_OTHERS` of `dataset` + `network`; "batch
-            norm", its DeepInversion images; "real", its training images, which a dataless attack
+            of the set's plain classifier, or of `OF_OTHERS` of another network; "batch norm", its
+            DeepInversion images; "real", its training images, which a dataless attack
             lacks; a data set, for that one's, in the size and channels of the classifier; or
             several of these, "typical + strokes", in equal parts.
         dataset: the set of the classifier.
         seed: of what is inverted.
-        network: the end of the classifier's name.
+        network: as in `load_network`.
 
     Returns:
         A function n -> images (n,C,H,W), and seconds.
@@ -59,12 +57,12 @@ def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[So
     if " + " in kind:
         parts = [surrogate(part, dataset, seed, network) for part in kind.split(" + ")]
         return synthetic.mixture(*(s for s, _ in parts)), sum(seconds for _, seconds in parts)
-    classifier = load_classifier(dataset + network)
+    classifier = load_network(dataset, network)
     if kind in DRAWN:
         return synthetic.source(kind, classifier.image_shape, classifier.input_range), 0.0
     if kind in PRESETS:
-        inversions, seconds = generators(dataset, seed, kind, network)
-        return synthetic.inverted(inversions), seconds  # a new one: it takes them in turn
+        trained, seconds = generators(dataset, seed, kind, network)
+        return synthetic.inverted(trained), seconds  # a new one: it takes them in turn
     if kind == "batch norm":
         images, seconds = deep_inverted(dataset, seed, network)
         return synthetic.of(images), seconds
@@ -75,20 +73,19 @@ def surrogate(kind: str, dataset: str, seed: int, network: str = "") -> tuple[So
 
 @lru_cache(maxsize=2)
 def generators(
-    dataset: str, seed: int, preset: str, network: str = ""
+    dataset: str, seed: int, preset: str, network: str = "plain"
 ) -> tuple[list[Inversion], float]:
     """Inversions of the shipped classifier, and the seconds they took."""
-    start, number = process_time(), OF_OTHERS if network else GENERATORS
-    seeds = range(number * seed, number * (seed + 1))
-    return [inverted(dataset, s, network, preset=preset) for s in seeds], process_time() - start
+    number = GENERATORS if network == "plain" else OF_OTHERS
+    return timed(inversions, number, dataset, seed, network, preset)
 
 
 @lru_cache(maxsize=2)
-def deep_inverted(dataset: str, seed: int, network: str = "") -> tuple[Tensor, float]:
+def deep_inverted(dataset: str, seed: int, network: str = "plain") -> tuple[Tensor, float]:
     """Images (N,C,H,W) with the classifier's batch-norm statistics, and the seconds they took."""
-    start, classifier = process_time(), load_classifier(dataset + network)
-    images, _ = pixel_descent(classifier, seed=seed, device="cpu", progress=False).sample(PER_CLASS)
-    return images, process_time() - start
+    search = pixel_descent(load_network(dataset, network), seed=seed, **QUIET)
+    (images, _), seconds = timed(search.sample, PER_CLASS)
+    return images, seconds
 
 
 @lru_cache(maxsize=2)
