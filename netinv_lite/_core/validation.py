@@ -35,17 +35,19 @@ def check_count(name: str, value: object, low: int, high: int | None = None) -> 
 def check_finite(config: object, *names: str) -> None:
     """Raise a ValueError unless each named attribute is finite and not negative."""
     for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, Real) or not 0 <= value < float("inf"):
-            raise ValueError(f"{name}={value!r} must be finite and not negative.")
+        _check_number(name, getattr(config, name), positive=False)
 
 
 def check_positive(config: object, *names: str) -> None:
     """Raise a ValueError unless each named attribute is finite and above zero."""
     for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, Real) or not 0 < value < float("inf"):
-            raise ValueError(f"{name}={value!r} must be positive and finite.")
+        _check_number(name, getattr(config, name), positive=True)
+
+
+def _check_number(name: str, value: object, *, positive: bool) -> None:
+    if not isinstance(value, Real) or not 0 <= value < float("inf") or (positive and value == 0):
+        words = "positive and finite" if positive else "finite and not negative"
+        raise ValueError(f"{name}={value!r} must be {words}.")
 
 
 def config_of(given: T | None, default: T) -> T:

@@ -20,7 +20,7 @@ from .._core.serialization import fingerprint
 from .._core.validation import check_images, check_positive, check_whole, config_of
 from ..direct import synthetic
 from ..inversion import Inversion
-from ..models.training import check_trainable, descend
+from ..models.steps import check_trainable, descend
 
 __all__ = ["DistillConfig", "distill", "teach"]
 

@@ -29,7 +29,8 @@ from .._core.validation import (
 )
 from ..data import ImageData, check_data
 from ..models.architectures import CNN
-from ..models.training import descend, known_by, one_cycle
+from ..models.steps import descend, one_cycle, set_rate, sgd
+from ..models.training import known_by
 from ..presets import InversionConfig
 from .ood_detector import SCORES, Detector, score
 from .ood_garbage import GARBAGE, Request, forgetful, noise
@@ -185,9 +186,7 @@ class _Exclusion:
     ) -> None:
         self.data, self.config, self.seed, self.outliers = data, config, seed, outliers
         self.detector = Detector(network, data.image_shape, data.input_range, data.classes)
-        self.optimiser = torch.optim.SGD(
-            network.parameters(), config.lr, 0.9, nesterov=True, weight_decay=config.weight_decay
-        )
+        self.optimiser = sgd(network, config.lr, config.weight_decay)
         identity = {"config": asdict(config), "seed": seed}
         if checkpoint:
             real = {} if outliers is None else {"x": outliers}
@@ -250,8 +249,8 @@ class _Exclusion:
         device, total = device_of(network), 0.0
         batches = [b for b in torch.randperm(len(y)).split(config.batch_size) if len(b) > 1]
         for i, batch in enumerate(batches):
-            for group in self.optimiser.param_groups:
-                group["lr"] = config.lr * one_cycle((self.epoch + i / len(batches)) / config.epochs)
+            share = (self.epoch + i / len(batches)) / config.epochs
+            set_rate(self.optimiser, config.lr * one_cycle(share))
             logits = answer(network, x[batch].to(device))
             loss = F.cross_entropy(logits, y[batch].to(device), weights.to(logits))
             self._check_finite(loss, "loss is")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .._core.boundary import probe_logits, signature
 from .._core.device import on_device
 from .._core.loop import OnStep
+from .._core.random_state import seeded
 from ..conditioning import Condition, Label, VectorMatrix
 from ..inversion import Inversion, train
 from ..losses import InversionLoss
@@ -157,8 +158,7 @@ def invert_with_template(
     model = on_device(classifier, "cpu")
     conditioning = VectorMatrix(probe_logits(model, shape, span).shape[1], scale=config.scale)
     loss = loss or InversionLoss()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         template = Template(shape, conditioning, input_range=span, dropout=config.dropout)
         inversion = Inversion(model, template, conditioning, loss=loss, config=config, seed=seed)
         train(inversion, None, progress, on_step, checkpoint)

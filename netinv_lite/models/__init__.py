@@ -5,7 +5,8 @@ from .attacks import pgd
 from .external import Normalised, torchvision_network
 from .gan import GANConfig, fit_gan
 from .gan_recipes import load_gan
-from .training import FitConfig, accuracy, augment, fit, one_cycle
+from .steps import one_cycle
+from .training import FitConfig, accuracy, augment, fit
 from .zoo import DEEP, SHIPPED, load_classifier, load_judge, load_referee, save_classifier, shipped
 
 __all__ = [

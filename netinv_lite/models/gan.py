@@ -21,7 +21,7 @@ from .._core.random_state import learning
 from .._core.serialization import fingerprint
 from .._core.validation import check_images, check_positive, check_whole, config_of
 from .architectures import DCGAN
-from .training import check_trainable
+from .steps import check_trainable
 
 
 @dataclass(frozen=True)

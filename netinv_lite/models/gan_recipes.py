@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import metrics
+from .._core.random_state import seeded
 from .._core.serialization import SHIPPED, versions
 from .._core.validation import check_name
 from ..data import load_data
 from .architectures import DCGAN
 from .gan import GANConfig, fit_gan
-from .recipes import command_of, origin
+from .recipes import command_of, origin, unfinished
 from .zoo import load_file, load_judge, save_classifier, shipped
 
 TRAINING = GANConfig(epochs=25, bfloat16=True)
@@ -64,8 +65,7 @@ def unframed(x: Tensor) -> Tensor:
 
 def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
     """The file with the state of an unfinished training, under the current folder."""
-    said = f"{seed or 0}{f'-{epochs}-epochs' if epochs else ''}"
-    return Path("runs") / f"{name}-dcgan-{said}.safetensors"
+    return unfinished(f"{name}-dcgan", seed or 0, epochs)
 
 
 def fit_shipped_gan(
@@ -100,8 +100,7 @@ def fit_shipped_gan(
     (arguments, config), dataset = RECIPES[name], name.split("-")[0]
     data = load_data(dataset)
     config = config if epochs is None else replace(config, epochs=epochs)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, "auto"):
         gan = DCGAN(**arguments)
     start, file = time.perf_counter(), Path(folder) / f"{name}.safetensors"
     x = framed(data.x_train)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._core.random_state import seeded
 from .._core.serialization import versions
 from .._core.validation import check_name
 from ..data import ImageData, load_data
@@ -68,8 +69,12 @@ TEST_SETS = {
 def checkpoint_of(name: str, seed: int | None = None, epochs: int | None = None) -> Path:
     """The file with the state of an unfinished `fit_shipped`, under the current folder."""
     _, _, recipe_seed, _ = RECIPES[name]
-    said = f"{recipe_seed if seed is None else seed}{f'-{epochs}-epochs' if epochs else ''}"
-    return Path("runs") / f"{name}-{said}.safetensors"
+    return unfinished(name, recipe_seed if seed is None else seed, epochs)
+
+
+def unfinished(name: str, seed: int, epochs: int | None) -> Path:
+    """The file with the state of a training that makes `name`, under the current folder."""
+    return Path("runs") / f"{name}-{seed}{f'-{epochs}-epochs' if epochs else ''}.safetensors"
 
 
 def command_of(name: str, folder: str | Path, **options: int | None) -> str:
@@ -112,8 +117,7 @@ def fit_shipped(
     seed = recipe_seed if seed is None else seed
     data = load_data(name.split("-")[0])
     arguments = {"image_shape": data.image_shape, "num_classes": len(data.classes), **arguments}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, "auto"):
         model = ARCHITECTURES[architecture](**arguments).to(memory_format=torch.channels_last)
     start = time.perf_counter()
     history = fit(model, data, config=config, seed=seed, progress=progress, checkpoint=checkpoint)

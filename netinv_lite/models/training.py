@@ -30,6 +30,7 @@ from .._core.validation import (
 )
 from ..data import ImageData, check_data
 from .attacks import pgd
+from .steps import check_trainable, descend, one_cycle, set_rate, sgd
 
 
 @dataclass(frozen=True)
@@ -228,33 +229,6 @@ def _check(model: nn.Module, data: ImageData) -> None:
     check_labels(y, len(x), probe_logits(model, x.shape[1:], data.input_range).shape[1])
 
 
-def check_trainable(model: nn.Module) -> None:
-    """Raise a ValueError, before the first step, if no weight of the model could change."""
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError("Every parameter is frozen: call model.requires_grad_(True) first.")
-    if any(p.is_inference() for p in model.parameters()):
-        raise ValueError(
-            "The model was made in torch.inference_mode(), where weights cannot be trained: make "
-            "it outside, or copy.deepcopy(model) there."
-        )
-
-
-def descend(loss: Tensor, optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
-    """One step down the gradient of a loss.
-
-    Raises:
-        ValueError: the loss carries no gradient to the weights.
-    """
-    if not loss.requires_grad:
-        raise ValueError(
-            f"The logits of this {type(model).__name__} carry no gradient to its weights. Leave "
-            "no_grad, detach, argmax and NumPy out of its forward pass."
-        )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-
-
 def known_by(data: ImageData) -> dict[str, Any]:
     """What distinguishes one training set from another, for the identity of a checkpoint."""
     pixels = fingerprint({"x": data.x_train, "y": data.y_train})
@@ -273,9 +247,7 @@ class _Run:
         checkpoint: str | Path | None,
     ) -> None:
         self.model, self.data, self.config = model, data, config
-        self.optimiser = torch.optim.SGD(
-            model.parameters(), config.lr, 0.9, weight_decay=config.weight_decay, nesterov=True
-        )
+        self.optimiser = sgd(model, config.lr, config.weight_decay)
         identity = {"config": asdict(config), "seed": seed}
         identity |= known_by(data) if checkpoint else {}
         self.checkpoint = Checkpoint(
@@ -298,8 +270,7 @@ class _Run:
         order = torch.randperm(len(data.x_train))[: self.images]
         for i, batch in enumerate(order.split(config.batch_size)):
             share = (self.epoch * self.steps + i) / (self.steps * config.epochs)
-            for group in self.optimiser.param_groups:
-                group["lr"] = config.lr * one_cycle(share)
+            set_rate(self.optimiser, config.lr * one_cycle(share))
             y = data.y_train[batch].to(device)
             x = self._attacked(augment(data.x_train[batch].to(device), config), y)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
@@ -326,23 +297,3 @@ class _Run:
         x = pgd(self.model, x, y, eps=eps, steps=steps, input_range=span)
         self.model.train()
         return x
-
-
-def one_cycle(t: float, warm: float = 0.2) -> float:
-    """The one-cycle schedule: a linear rise, then a cosine to zero.
-
-    Args:
-        t: how far the training is, in [0, 1].
-        warm: the share of the rise.
-
-    Returns:
-        The learning rate as a share of the highest.
-
-    Source: Smith & Topin 2019, Super-Convergence.
-
-    Example:
-        >>> import netinv_lite as nil
-        >>> [round(nil.models.one_cycle(t), 2) for t in (0, 0.1, 0.2, 0.6, 1)]
-        [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    return t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (1 - warm)))
