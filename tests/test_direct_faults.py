@@ -136,6 +136,25 @@ def test_a_number_of_what_an_image_shows_is_not_taken_for_a_size():
         split(seeded(Measuring).eval(), SHAPE)
 
 
+class Shared(nn.Module):
+    """Divides by a size, of which a float holds no exact inverse."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 10, 3), nn.Linear(10, K)
+
+    def forward(self, x):
+        h = self.conv(x)
+        return self.head((h * (1 / h.shape[1])).sum((2, 3)))
+
+
+def test_a_number_that_is_alike_for_all_images_is_not_rounded():
+    model, x = seeded(Shared).eval(), images()
+    a, _ = whole(model, x)
+    with torch.no_grad():
+        assert torch.equal(model.head(a), model(x))
+
+
 class Doubled(torch.autograd.Function):
     """What cannot be traced, as the memory-saving activations of some ports."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .._core.boundary import signature
 from .._core.device import device_of, on_device
 from .._core.random_state import learning
+from .._core.validation import config_of
 from .config import DirectConfig
 from .inverse import LayerwiseInverse
 from .partition import moved
@@ -60,46 +61,30 @@ def estimate(
     """
     import pandas as pd
 
-    config = config or DirectConfig()
+    config = config_of(config, DirectConfig())
     here = on_device(model, device)
     shape, span = signature(here, image_shape, input_range)
     few, times = replace(config, batch_size=TRIED), config.batch_size / TRIED
     with learning(0, device_of(here)):
         inverse = LayerwiseInverse(here, moved(cut, model, here), shape, span, few, 0)
-        inverse.to(device_of(here))
-        fixed = sum(p.nbytes for p in (*here.parameters(), *inverse.parameters()))
         with inverse.held():
             training = Training(inverse, source(config.source, shape, span))
-            counts = [_counted(training, i) for i in range(len(training.stages))]
-    rows = [
-        {
-            "stage": stage.name,
-            "steps": stage.steps if count.learns else 0,
-            "gflop": times * count.flop / 1e9,
-            "memory_gb": (times * count.kept + fixed + count.trained) / 1e9,
-            "total_tflop": times * (stage.steps * count.flop + count.looks) / 1e12,
-        }
-        for stage, count in zip(training.stages, counts, strict=True)
-    ]
-    return pd.DataFrame(rows)
+            found = pd.DataFrame([_counted(training, i) for i in range(len(training.stages))])
+    fixed = sum(p.nbytes for p in (*here.parameters(), *inverse.parameters()))
+    found["gflop"] = times * found["flop"] / 1e9
+    found["memory_gb"] = (times * found["kept"] + fixed + found["trained"]) / 1e9
+    found["total_tflop"] = times * (found["steps"] * found["flop"] + found["looks"]) / 1e12
+    return found[["stage", "steps", "gflop", "memory_gb", "total_tflop"]]
 
 
-@dataclass(frozen=True)
-class Count:
+def _counted(training: Training, number: int) -> dict[str, object]:
     """Of a stage, for two images: operations of a step and of all looks, bytes that are kept."""
-
-    learns: bool
-    flop: int = 0
-    looks: int = 0
-    kept: int = 0
-    trained: int = 0
-
-
-def _counted(training: Training, number: int) -> Count:
     with FlopCounterMode(display=False) as looking:
         training.begin(number)  # the step from the deepest representation is the first
+    stage, best = training.stage, training.best is not None
     if not training.weights:
-        return Count(learns=False)
+        nothing = dict.fromkeys(("steps", "flop", "looks", "kept", "trained"), 0)
+        return {"stage": stage.name, **nothing}
     kept: dict[int, int] = {}
 
     def keep(t: torch.Tensor) -> torch.Tensor:
@@ -110,15 +95,15 @@ def _counted(training: Training, number: int) -> Count:
     with FlopCounterMode(display=False) as counter:
         training.advance()
     with saved_tensors_hooks(keep, lambda t: t):  # one depth after the other is learned from
-        _terms = [*training.terms(training.images(), (training.stage.depth,))]
-    best = training.best is not None
-    return Count(
-        learns=True,
-        flop=counter.get_total_flops(),
-        looks=best * looks_of(training.stage) * looking.get_total_flops(),
-        kept=sum(kept.values()),
-        trained=(3 + best) * sum(p.nbytes for p in training.weights),
-    )
+        _terms = [*training.terms(training.images(), (stage.depth,))]
+    return {
+        "stage": stage.name,
+        "steps": stage.steps,
+        "flop": counter.get_total_flops(),
+        "looks": best * looks_of(stage) * looking.get_total_flops(),
+        "kept": sum(kept.values()),
+        "trained": (3 + best) * sum(p.nbytes for p in training.weights),
+    }
 
 
 def told(table: pd.DataFrame) -> str:

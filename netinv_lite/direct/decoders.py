@@ -44,7 +44,7 @@ def inverse_of(
     if reshapes is None:
         reshapes = len(after) == 1 < len(before) and math.prod(after) == math.prod(before)
     if reshapes:
-        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, before))
+        return _into(before)
     if len(before) == 3 and math.prod(before[1:]) == 1:
         return nn.Sequential(
             nn.Flatten(), _Code(math.prod(after), before[0], width), nn.Unflatten(1, before)
@@ -79,7 +79,7 @@ def inverses_of(blocks: list[Block], image_shape: Sequence[int], width: int) -> 
         there, back = _row(block.shape, block.signal), _row(before, line)
         inverse = inverse_of(there, back, width, reshapes=block.reshapes)
         if (there, back) != (block.shape, before):
-            inverse = nn.Sequential(_Shape(there), inverse, _Shape(before))
+            inverse = nn.Sequential(_into(there), inverse, _into(before))
         found.append(inverse.to(torch.float32, memory_format=torch.channels_last))
         before, line = block.shape, block.signal
     return found
@@ -90,15 +90,9 @@ def _row(shape: tuple[int, ...], line: bool) -> tuple[int, ...]:
     return (shape[0], 1, shape[1]) if line else shape
 
 
-class _Shape(nn.Module):
+def _into(shape: tuple[int, ...]) -> nn.Sequential:
     """(B, …) -> (B, *shape), of as many numbers."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, a: Tensor) -> Tensor:
-        return a.reshape(len(a), *self.shape)
+    return nn.Sequential(nn.Flatten(), nn.Unflatten(1, shape))
 
 
 def _of_vectors(after: tuple[int, ...], before: tuple[int, ...], width: int) -> nn.Sequential:
@@ -176,10 +170,15 @@ class _Mixer(nn.Module):
 
 
 def _perceptron(size: int, hidden: int) -> nn.Sequential:
-    last = nn.Linear(hidden, size)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    last = _silent(nn.Linear(hidden, size))
     return nn.Sequential(nn.Linear(size, hidden), nn.GELU(), last)
+
+
+def _silent(layer: nn.Module) -> nn.Module:
+    """A layer whose weights are zero, at first."""
+    for p in layer.parameters():
+        nn.init.zeros_(p)
+    return layer
 
 
 class _Patches(nn.Module):
@@ -189,16 +188,15 @@ class _Patches(nn.Module):
         self, after: tuple[int, ...], before: tuple[int, ...], grid: tuple[int, int]
     ) -> None:
         super().__init__()
-        (self.rows, self.columns), (C, H, W) = grid, before
-        self.patch = (C, H // self.rows, W // self.columns)
+        (rows, columns), (C, H, W) = grid, before
+        self.patches, self.patch = rows * columns, (H // rows, W // columns)
         self.position = nn.Parameter(torch.zeros(after))  # what each place adds to its token
-        self.linear = nn.Linear(after[1], math.prod(self.patch))
+        self.linear = nn.Linear(after[1], C * math.prod(self.patch))
+        self.join = nn.Fold((H, W), self.patch, stride=self.patch)
 
     def forward(self, a: Tensor) -> Tensor:
-        a = (a + self.position)[:, -self.rows * self.columns :]  # a token of the class is first
-        patches = self.linear(a).view(len(a), self.rows, self.columns, *self.patch)
-        B, h, w, C, p, q = patches.shape
-        return patches.permute(0, 3, 1, 4, 2, 5).reshape(B, C, h * p, w * q)
+        a = (a + self.position)[:, -self.patches :]  # a token of the class is first
+        return self.join(self.linear(a).transpose(1, 2))  # of (B, C·h·w, patches)
 
 
 class _Residual(nn.Module):
@@ -208,9 +206,8 @@ class _Residual(nn.Module):
         super().__init__()
         c = [channels] + [width] * depth
         layers = [layer for pair in pairwise(c) for layer in _convolution(*pair)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
-        nn.init.zeros_(self.body[-1].weight)
-        nn.init.zeros_(self.body[-1].bias)
+        last = _silent(nn.Conv2d(width, channels, 3, padding=1))
+        self.body = nn.Sequential(*layers, last)
 
     def forward(self, a: Tensor) -> Tensor:
         return a + self.body(a)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -86,7 +85,8 @@ class LayerwiseInverse(nn.Module):
         self.cut = [b.name for b in blocks] if by_hand else cut
         self.image_shape, self.input_range = tuple(image_shape), tuple(map(float, input_range))
         self.config, self.seed = config, seed
-        self.inverses = nn.ModuleList(inverses_of(blocks, self.image_shape, config.width))
+        inverses = inverses_of(blocks, self.image_shape, config.width)
+        self.inverses = nn.ModuleList(inverses).to(device_of(model))
         self.history: dict[str, list[dict[str, float]]] = {}
         self.held_out: dict[str, list[dict]] = {}
 
@@ -108,15 +108,13 @@ class LayerwiseInverse(nn.Module):
         Raises:
             ValueError: for another shape, numbers that are not finite, or a depth that is not.
         """
-        a, K = representation, len(self.blocks)
-        k = K if depth is None else depth
-        check_count("depth", k, 1, K)
-        expected = self.blocks[k - 1].shape
-        if tuple(a.shape[1:]) != expected:
-            wanted = ", ".join(map(str, ("B", *expected)))
+        a, k = representation, len(self.blocks) if depth is None else depth
+        check_count("depth", k, 1, len(self.blocks))
+        block = self.blocks[k - 1]
+        if tuple(a.shape[1:]) != block.shape:
             raise ValueError(
-                f"Representations of shape ({wanted}) are expected after "
-                f"{self.blocks[k - 1].name!r}, not {tuple(a.shape)}."
+                f"Representations of shape (B, {', '.join(map(str, block.shape))}) are expected "
+                f"after {block.name!r}, not {tuple(a.shape)}."
             )
         check_numbers(a, "Representations")
         for j in range(k, 0, -1):
@@ -234,19 +232,14 @@ class LayerwiseInverse(nn.Module):
                 "There are no images to report on; give at least one, or leave `images` out for "
                 "synthesized ones."
             )
-        batches = images.float().to(device).split(256)
+        sums = []
         with self.held(), frozen(self), torch.no_grad():
-            parts = [
-                [compared(self, x, a, ways[way](a, k), k) for k, a in enumerate(self.through(x), 1)]
-                for x in batches
-            ]
-        sizes = [len(x) for x in batches]
-        return pd.DataFrame(
-            [
-                {"depth": k, "block": block.name, **_mean(list(rows), sizes)}
-                for k, (block, *rows) in enumerate(zip(self.blocks, *parts, strict=True), 1)
-            ]
-        )
+            for x in images.float().to(device).split(256):
+                depths = enumerate(self.through(x), 1)
+                rows = [compared(self, x, a, ways[way](a, k), k) for k, a in depths]
+                sums.append(len(x) * pd.DataFrame(rows))
+        names = [(k, block.name) for k, block in enumerate(self.blocks, 1)]
+        return pd.DataFrame(names, columns=["depth", "block"]).join(sum(sums) / len(images))
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.parameters())
@@ -325,24 +318,13 @@ class LayerwiseInverse(nn.Module):
             )
         with torch.inference_mode(False):
             cut = moved(blocks, model, here) if by_hand else about["cut"]
-            inverse = cls(
-                here,
-                cut,
-                about["image_shape"],
-                about["input_range"],
-                DirectConfig(**about["config"]),
-                about["seed"],
-            )
+            config = DirectConfig(**about["config"])
+            images = about["image_shape"], about["input_range"]
+            inverse = cls(here, cut, *images, config, about["seed"])
             if inverse.cut != about["cut"]:
                 raise ValueError(
                     f"{path} inverts the blocks {', '.join(about['cut'])}, not "
                     f"{', '.join(inverse.cut)}. Give the modules of those names, in that order."
                 )
             inverse.unpack(tensors, about)
-            return inverse.to(device_of(here)).eval()
-
-
-def _mean(rows: list[dict[str, float]], sizes: list[int]) -> dict[str, float]:
-    """The mean of each column, of rows that stand for so many images."""
-    means = np.average([list(row.values()) for row in rows], axis=0, weights=sizes)
-    return dict(zip(rows[0], means.tolist(), strict=True))
+            return inverse.eval()

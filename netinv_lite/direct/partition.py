@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from .._core.boundary import entering, probe_images
+from .._core.boundary import entering, probe_images, signature
 from .._core.device import device_of, unwrapped
 from .._core.freezing import frozen
 from .._core.validation import check_name
@@ -19,39 +19,32 @@ from .tracing import Trace, traced
 
 Cut = str | Sequence[nn.Module] | None  # the name of a module, the blocks, or the default
 
-POOLING = (
-    nn.modules.pooling._MaxPoolNd,
-    nn.modules.pooling._AvgPoolNd,
-    nn.modules.pooling._AdaptiveAvgPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd,
-)
 # What changes the representation for good; everything else joins the block before it.
-HEAVY = (
-    nn.modules.conv._ConvNd,
-    nn.Linear,
-    *POOLING,
-    nn.Upsample,
-    nn.PixelShuffle,
-    nn.MultiheadAttention,
-    nn.TransformerEncoderLayer,
-    nn.RNNBase,
-)
-HEAVY_FUNCTIONS = {
-    F.conv1d,
-    F.conv2d,
-    F.conv_transpose1d,
-    F.conv_transpose2d,
-    F.linear,
-    F.interpolate,
-    F.max_pool1d,
-    F.max_pool2d,
-    F.avg_pool1d,
-    F.avg_pool2d,
-    F.adaptive_avg_pool1d,
-    F.adaptive_avg_pool2d,
-    F.adaptive_max_pool1d,
-    F.adaptive_max_pool2d,
+LAYERS: dict[str, tuple[type[nn.Module], ...]] = {
+    "linear": (nn.Linear,),
+    "convolution": (nn.modules.conv._ConvNd,),
+    "pooling": (
+        nn.modules.pooling._MaxPoolNd,
+        nn.modules.pooling._AvgPoolNd,
+        nn.modules.pooling._AdaptiveAvgPoolNd,
+        nn.modules.pooling._AdaptiveMaxPoolNd,
+    ),
+    "other": (
+        nn.Upsample,
+        nn.PixelShuffle,
+        nn.MultiheadAttention,
+        nn.TransformerEncoderLayer,
+        nn.RNNBase,
+    ),
 }
+POOLINGS = ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
+FUNCTIONS = {
+    "linear": {F.linear},
+    "convolution": {F.conv1d, F.conv2d, F.conv_transpose1d, F.conv_transpose2d},
+    "pooling": {getattr(F, f"{name}{sides}d") for name in POOLINGS for sides in (1, 2)},
+    "other": {F.interpolate},
+}
+HEAVY = tuple(kind for kinds in LAYERS.values() for kind in kinds)
 ALONG_A_LINE = (
     nn.Conv1d,
     nn.ConvTranspose1d,
@@ -133,12 +126,11 @@ def split(
         convolutions.2 (128, 4, 4)
         hidden (128,)
     """
-    span = input_range or getattr(model, "input_range", (0.0, 1.0))
+    x = probe_images(*signature(model, image_shape, input_range))
     with frozen(model), torch.no_grad():  # what it asks of `training` is answered once for all
-        trace = traced(model, entering(model, probe_images(image_shape, span)))
-    end = _end(model, trace, cut)
-    ends = [n for n in trace.ends if trace.nodes.index(n) < trace.nodes.index(end)]
-    return _shaped(_blocks(trace, [*ends, end]), model, image_shape, span)
+        trace = traced(model, entering(model, x))
+        last = trace.ends.index(_end(model, trace, cut))
+        return _measured(_blocks(trace, trace.ends[: last + 1]), entering(model, x))
 
 
 def chain(
@@ -169,17 +161,12 @@ def chain(
         >>> [(b.name, b.shape) for b in nil.direct.chain(blocks, model, model.image_shape)]
         [('convolutions.0', (4, 4, 4)), ('block 2', (20,))]
     """
-    if not modules or not all(isinstance(m, nn.Module) for m in modules):
-        raise ValueError("cut is the name of a module, or a list of one module or more, in order.")
+    modules = _listed(modules)
     names = {module: name for name, module in model.named_modules()}
-    span = input_range or getattr(model, "input_range", (0.0, 1.0))
-    return _shaped(
-        [(names.get(m) or f"block {i}", m) for i, m in enumerate(modules, 1)],
-        model,
-        image_shape,
-        span,
-        modules,
-    )
+    pairs = [(names.get(m) or f"block {i}", m) for i, m in enumerate(modules, 1)]
+    x = probe_images(*signature(model, image_shape, input_range))
+    with held(model, modules), torch.no_grad():
+        return _measured(pairs, entering(model, x))
 
 
 # ---- where it is cut ----------------------------------------------------------------------------
@@ -211,13 +198,8 @@ def _end(model: nn.Module, trace: Trace, cut: str | None) -> fx.Node:
 
 def _default_end(trace: Trace) -> fx.Node:
     """What enters the last linear layer; or else the last convolution, or the last pooling."""
-    last_kinds = (
-        lambda n: _is(trace, n, nn.Linear) or n.target is F.linear,
-        lambda n: _is(trace, n, nn.modules.conv._ConvNd) or n.target in (F.conv1d, F.conv2d),
-        lambda n: _is(trace, n, POOLING) or (_heavy(trace, n) and "pool" in n.name),
-    )
-    for kind in last_kinds:
-        inputs = [n.all_input_nodes[0] for n in trace.nodes if kind(n)]
+    for kind in ("linear", "convolution", "pooling"):
+        inputs = [n.all_input_nodes[0] for n in trace.nodes if _is(trace, n, kind)]
         found = [n for n in inputs if n in trace.ends]
         if found:
             return found[-1]
@@ -232,33 +214,34 @@ def _default_end(trace: Trace) -> fx.Node:
 
 def _blocks(trace: Trace, ends: list[fx.Node]) -> list[tuple[str, nn.Module]]:
     """(name, module) of each block: a heavy segment between two ends, and the light ones after."""
-    place, start = {n: i for i, n in enumerate(trace.nodes)}, 0
     groups: list[list[fx.Node]] = []
+    start = 0
     for end in ends:
-        segment = trace.nodes[start : place[end] + 1]
-        start = place[end] + 1
-        heavy = any(_changes(trace, n) for n in segment)
+        stop = trace.nodes.index(end) + 1
+        segment, start = trace.nodes[start:stop], stop
+        begins = any(_changes(trace, n) for n in segment)
         # A block that so far only flattens, or scales what comes in, is no block yet.
-        if groups and (not heavy or not any(_heavy(trace, n) for n in groups[-1])):
+        if groups and not (begins and any(_heavy(trace, n) for n in groups[-1])):
             groups[-1] += segment
         else:
             groups.append(segment)
-    source, blocks = trace.image, []
-    for group in groups:
-        blocks.append((_name(trace, group), trace.extracted(group, source)))
-        source = group[-1]
-    return blocks
+    sources = (trace.image, *(group[-1] for group in groups))
+    return [
+        (_name(trace, group), trace.extracted(group, source))
+        for group, source in zip(groups, sources, strict=False)
+    ]
 
 
-def _is(trace: Trace, n: fx.Node, kinds: type | tuple[type, ...]) -> bool:
-    return isinstance(trace.module(n), kinds)
+def _is(trace: Trace, n: fx.Node, kind: str) -> bool:
+    called = n.op == "call_function" and n.target in FUNCTIONS[kind]
+    return called or isinstance(trace.module(n), LAYERS[kind])
 
 
 def _heavy(trace: Trace, n: fx.Node) -> bool:
     module = trace.module(n)
     if module is not None:  # one that could not be traced may hold them
         return any(isinstance(m, HEAVY) for m in module.modules())
-    return n.op == "call_function" and n.target in HEAVY_FUNCTIONS
+    return any(_is(trace, n, kind) for kind in FUNCTIONS)
 
 
 def _changes(trace: Trace, n: fx.Node) -> bool:
@@ -269,10 +252,9 @@ def _changes(trace: Trace, n: fx.Node) -> bool:
 def _name(trace: Trace, group: list[fx.Node]) -> str:
     """The outermost module that holds its heavy layers and no others, or else the first of them."""
     mine = [n for n in group if _heavy(trace, n)] or group
-    shared = set.intersection(*(set(trace.owners(n)) for n in mine))
     others = [n for n in trace.nodes if n not in group and _changes(trace, n)]
     for name in trace.owners(mine[0]):
-        if name in shared and not any(name in trace.owners(n) for n in others):
+        if mine == [n for n in (*mine, *others) if name in trace.owners(n)]:
             return name
     return (trace.owners(mine[0]) or [mine[0].name])[-1]
 
@@ -289,23 +271,16 @@ def held(model: nn.Module, modules: Iterable[nn.Module]) -> Iterator[None]:
         yield
 
 
-def _shaped(
-    pairs: Sequence[tuple[str, nn.Module]],
-    model: nn.Module,
-    image_shape: Sequence[int],
-    span: Sequence[float],
-    own: Sequence[nn.Module] = (),
-) -> list[Block]:
-    """The blocks, after two images have gone through them."""
+def _measured(pairs: Sequence[tuple[str, nn.Module]], a: Tensor) -> list[Block]:
+    """The blocks, after images have gone through them; (name, module) of each is given."""
     blocks, signal = [], False
-    with held(model, own), torch.no_grad():
-        a = entering(model, probe_images(image_shape, span))
-        for name, module in pairs:
-            before, a = a, _passed(name, module, a)
-            if any(isinstance(m, (*HEAVY, *ALONG_A_LINE)) for m in module.modules()):
-                signal = any(isinstance(m, ALONG_A_LINE) for m in module.modules())
-            same = before.numel() == a.numel() and torch.equal(before.flatten(), a.flatten())
-            blocks.append(Block(name, module, tuple(a.shape[1:]), same, signal and a.ndim == 3))
+    for name, module in pairs:
+        before, a = a, _passed(name, module, a)
+        heavy = [m for m in module.modules() if isinstance(m, HEAVY)]
+        if heavy:
+            signal = any(isinstance(m, ALONG_A_LINE) for m in heavy)
+        same = before.numel() == a.numel() and torch.equal(before.flatten(), a.flatten())
+        blocks.append(Block(name, module, tuple(a.shape[1:]), same, signal and a.ndim == 3))
     return blocks
 
 
@@ -346,24 +321,22 @@ def blocks_of(
     """The blocks that a `cut` names, or is."""
     if cut is None or isinstance(cut, str):
         return split(model, image_shape, cut, input_range)
-    return chain(_listed(cut), model, image_shape, input_range)
+    return chain(cut, model, image_shape, input_range)
 
 
 def moved(cut: Cut, model: nn.Module, here: nn.Module) -> Cut:
     """A `cut` of `model` in `here`, a copy of it on another device, or the unwrapped model."""
-    if cut is None or isinstance(cut, str):
+    if cut is None or isinstance(cut, str) or unwrapped(model) is here:
         return cut
     names = {m: name for name, m in unwrapped(model).named_modules()}
-    copied = unwrapped(model) is not here
     return [
-        m
-        if not (copied and isinstance(m, nn.Module))
-        else here.get_submodule(names[m])
-        if m in names
-        else deepcopy(m).to(device_of(here))
+        here.get_submodule(names[m]) if m in names else deepcopy(m).to(device_of(here))
         for m in _listed(cut)
     ]
 
 
 def _listed(cut: Iterable[nn.Module] | nn.Module) -> list[nn.Module]:
-    return list(cut) if isinstance(cut, Iterable) else [cut]
+    modules = list(cut) if isinstance(cut, Iterable) else [cut]
+    if not modules or not all(isinstance(m, nn.Module) for m in modules):
+        raise ValueError("cut is the name of a module, or a list of one module or more, in order.")
+    return modules

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import cycle
 
 import torch
 from torch import Tensor
@@ -183,22 +185,16 @@ def source(kind: str, image_shape: Sequence[int], input_range: Sequence[float]) 
     check_name(kind, [*KINDS, "mixed"], "source")
     low, high = input_range
     names = ("strokes", "fractal", "leaves") if kind == "mixed" else (kind,)
-
-    def draw(n: int) -> Tensor:
-        parts = [draw(m, image_shape) for draw, m in _shared(n, *(KINDS[name] for name in names))]
-        return low + (high - low) * torch.cat(parts)[torch.randperm(n)]
-
-    return draw
+    images = mixture(*(partial(KINDS[name], shape=image_shape) for name in names))
+    return lambda n: low + (high - low) * images(n)[torch.randperm(n)]
 
 
 def inverted(inversions: Sequence[Inversion]) -> Source:
     """New images of generators in turn, those of a classifier's own inversion."""
-    turn = 0
+    turns = cycle(inversions)
 
     def draw(n: int) -> Tensor:
-        nonlocal turn
-        one = inversions[turn % len(inversions)]
-        turn += 1
+        one = next(turns)
         z = torch.randn(n, one.config.latent_dim)
         return one.images(one.conditioning.draw(n).v, z)
 
@@ -207,11 +203,7 @@ def inverted(inversions: Sequence[Inversion]) -> Source:
 
 def mixture(*sources: Source) -> Source:
     """Equal parts of several sources in every batch."""
-
-    def draw(n: int) -> Tensor:
-        return torch.cat([one(m) for one, m in _shared(n, *sources)])
-
-    return draw
+    return lambda n: torch.cat([draw(m) for draw, m in _shared(n, *sources)])
 
 
 def _shared(n: int, *draws: Callable) -> list[tuple[Callable, int]]:

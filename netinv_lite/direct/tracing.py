@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import torch
@@ -12,41 +12,16 @@ from torch import Tensor, fx, nn
 
 # Modules of torch that only hold others: a trace goes through them, and what is derived of them.
 HOLDING = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-WITHIN = "network"  # where the wrapper keeps the model
+WITHIN = "network"  # where the traced module keeps the model
+SETTINGS = (str, slice, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A value that is no tensor, as a function of the number of images: `value` + `factor` · B.
+class Growing:
+    """A number that grows with the number of images: `value` + `factor` · B."""
 
-    A tuple of rules for a tuple; whatever else there is stays the same, and has no factor.
-    """
-
-    value: object
-    factor: float = 0
-
-    @classmethod
-    def of(cls, two: object, three: object) -> Rule:
-        """From the values for two and for three images."""
-        if isinstance(two, (tuple, list)):
-            return cls(tuple(map(cls.of, two, three)))
-        if isinstance(two, (int, float)) and not isinstance(two, bool):
-            return cls(3 * two - 2 * three, three - two)
-        return cls(two)
-
-    def at(self, images: int) -> Any:
-        """The value for so many images."""
-        if isinstance(self.value, tuple):
-            return tuple(part.at(images) for part in self.value)
-        return self.value + self.factor * images if self.factor else self.value
-
-    def written(self, graph: fx.Graph, a: fx.Node) -> Any:
-        """The value in a graph whose node `a` has a row for each image."""
-        if isinstance(self.value, tuple):
-            return tuple(part.written(graph, a) for part in self.value)
-        if not self.factor:
-            return self.value
-        return graph.call_function(_size, (a, self.value, self.factor))
+    value: float
+    factor: float
 
 
 def _size(a: Tensor, value: float, factor: float) -> float:
@@ -62,7 +37,7 @@ class Trace:
         image: the node of the image.
         nodes: those that depend on what the image shows, in the order of the forward pass.
         shapes: of `nodes` that are one tensor with a row for each image.
-        rules: of the values that are no tensors: sizes, types, devices.
+        plain: the values that are no tensors: settings, numbers, and `Growing` ones.
         ends: those of `shapes` after which no other of `nodes` is needed any more.
     """
 
@@ -70,7 +45,7 @@ class Trace:
     image: fx.Node
     nodes: list[fx.Node]
     shapes: dict[fx.Node, torch.Size]
-    rules: dict[fx.Node, Rule]
+    plain: dict[fx.Node, Any]
     ends: list[fx.Node]
 
     def module(self, n: fx.Node) -> nn.Module | None:
@@ -83,13 +58,8 @@ class Trace:
 
     def flattens(self, n: fx.Node) -> bool:
         """Whether a node puts all the numbers of an image into one row."""
-        before = self.shapes.get(n.all_input_nodes[0]) if n.all_input_nodes else None
-        after = self.shapes.get(n)
-        return (
-            None not in (before, after)
-            and len(after) == 2 < len(before)
-            and after.numel() == before.numel()
-        )
+        before, after = (self.shapes.get(m, ()) for m in (n.all_input_nodes[0], n))
+        return len(after) == 2 < len(before) and after.numel() == before.numel()
 
     def extracted(self, group: list[fx.Node], source: fx.Node) -> fx.GraphModule:
         """The nodes of a group as a module: what `source` holds -> what the last of them does.
@@ -101,13 +71,16 @@ class Trace:
         copies = {source: a}
 
         def copied(n: fx.Node) -> Any:
-            if n in self.rules:
-                return self.rules[n].written(graph, a)
+            if n in self.plain:
+                return fx.node.map_aggregate(self.plain[n], written)
             if n not in copies:
-                for m in n.all_input_nodes:
-                    copied(m)
                 copies[n] = graph.node_copy(n, copied)
             return copies[n]
+
+        def written(value: Any) -> Any:
+            if isinstance(value, Growing):
+                return graph.call_function(_size, (a, value.value, value.factor))
+            return value
 
         for n in group:
             copied(n)
@@ -120,103 +93,71 @@ def traced(model: nn.Module, x: Tensor) -> Trace:
 
     Raises ValueError where what is computed, and not only on what shapes, depends on the images.
     """
-    tracer, whole = _Tracer(x), _OneInput(model)
+    # In a module of images alone: what else the model takes is left at its default.
+    whole = nn.Sequential(OrderedDict([(WITHIN, model)])).train(model.training)
+    pale = (x + x.mean()) / 2  # what is alike for images of less contrast is so for all
     try:
-        root = fx.GraphModule(whole, tracer.trace(whole))
-        three, four = (_Values(root).of(images) for images in _others(x))
-        rules = _rules(tracer.values, three, four)
+        root = fx.GraphModule(whole, _Tracer(x).trace(whole))
+        batches = (x, torch.cat([x, x[:1]]), torch.cat([pale, pale]))
+        two, three, four = (_values(root, images) for images in batches)
+        plain = {n: _rule(n, two[n], three[n], four[n]) for n in two if _is_plain(two[n])}
     except Exception as error:  # whatever a forward pass may do that fx cannot follow
         raise ValueError(
             f"{type(model).__name__} cannot be split by itself: its forward pass depends on its "
             f"data ({error}). Give the blocks yourself: cut=[module, module, …], in order."
         ) from error
-    return _known(root, tracer.values, three, rules)
+    image, *inner, output = root.graph.nodes
+    place = {image: 0}  # of those that depend on the image
+    for n in inner:
+        if n not in plain and not place.keys().isdisjoint(n.all_input_nodes):
+            place[n] = len(place)
+    _, *nodes = place
+    shapes = {n: two[n].shape for n in nodes if _has_rows(two[n], 2) and _has_rows(three[n], 3)}
+    ends = _ends(place | {output: len(place)}, shapes)
+    return Trace(root, image, nodes, shapes, plain, ends)
 
 
-def _others(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Three images, and four of less contrast: what is alike for them is so for all."""
-    pale = (x + x.mean()) / 2
-    return torch.cat([x, x[:1]]), torch.cat([pale, pale])
+def _values(root: fx.GraphModule, x: Tensor) -> dict[fx.Node, Any]:
+    """The value of each node, but for the output."""
+    run = fx.Interpreter(root, garbage_collect_values=False)
+    run.run(x)
+    return {n: value for n, value in run.env.items() if n.op != "output"}
 
 
-def _rules(two: dict, three: dict, four: dict) -> dict[fx.Node, Rule]:
-    """How each value that is no tensor follows from the number of images."""
-    plain = [n for n in three if n.op != "output" and _plain(three[n])]
-    rules = {n: Rule.of(two[n], three[n]) for n in plain}
-    for n, rule in rules.items():
-        if rule.at(4) != _as_tuples(four[n]):
-            raise ValueError(f"{n.name} is a number that depends on what they show")
-    return rules
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (int, float, *SETTINGS))
 
 
-def _known(root: fx.GraphModule, two: dict, three: dict, rules: dict) -> Trace:
-    """What the values for two and for three images tell of each node."""
-    image = next(n for n in root.graph.nodes if n.op == "placeholder")
-    depending = {image}
-    for n in root.graph.nodes:
-        if n not in rules and n.op != "output" and depending & {*n.all_input_nodes}:
-            depending.add(n)
-    nodes = [n for n in root.graph.nodes if n in depending]
-    shapes = {
-        n: two[n].shape
-        for n in nodes
-        if isinstance(two[n], Tensor)
-        and two[n].ndim in (2, 3, 4)
-        and (len(two[n]), len(three[n])) == (2, 3)
-    }
-    return Trace(root, image, nodes[1:], shapes, rules, _ends(nodes, shapes))
+def _rule(n: fx.Node, two: Any, three: Any, four: Any) -> Any:
+    """How a value that is no tensor follows from the number of images, of which it is given."""
+    if isinstance(two, (tuple, list)):
+        return tuple(_rule(n, *values) for values in zip(two, three, four, strict=True))
+    if two == three == four:
+        return two
+    if isinstance(two, (int, float)) and three - two == four - three:
+        return Growing(two - 2 * (three - two), three - two)
+    raise ValueError(f"{n.name} is a number that depends on what they show")
 
 
-def _ends(nodes: list[fx.Node], shapes: dict) -> list[fx.Node]:
-    """The nodes after which no other value is needed any more."""
-    place = {n: i for i, n in enumerate(nodes)}
-    place |= {u: len(nodes) for u in nodes[-1].graph.nodes if u.op == "output"}
-    last = {n: max((place.get(u, -1) for u in n.users), default=-1) for n in nodes}
-    alive: set[fx.Node] = set()
-    found = []
-    for i, n in enumerate(nodes):
-        alive = {m for m in alive if last[m] > i} | ({n} if last[n] > i else set())
-        if alive == {n} and n in shapes and n.op != "placeholder":
+def _has_rows(value: Any, images: int) -> bool:
+    """Whether it is one tensor with a row for each image."""
+    return isinstance(value, Tensor) and value.ndim in (2, 3, 4) and len(value) == images
+
+
+def _ends(place: dict[fx.Node, int], shapes: dict[fx.Node, torch.Size]) -> list[fx.Node]:
+    """The nodes after which no value before them is needed any more; the output is the last."""
+    found, needed = [], 0
+    for n, i in place.items():
+        last = max((place.get(user, 0) for user in n.users), default=0)
+        if needed <= i < last and n in shapes:
             found.append(n)
+        needed = max(needed, last)
     return found
 
 
-_PLAIN = (
-    int,
-    float,
-    str,
-    slice,
-    type(None),
-    torch.dtype,
-    torch.device,
-    torch.layout,
-    torch.memory_format,
-)
-
-
-def _plain(value: object) -> bool:
-    if isinstance(value, (tuple, list)):
-        return all(map(_plain, value))
-    return isinstance(value, _PLAIN)
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, (tuple, list)) else value
-
-
 # ---- tracing ------------------------------------------------------------------------------------
-
-
-class _OneInput(nn.Module):
-    """A model of images alone: what else its forward pass takes is left at its default."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        setattr(self, WITHIN, model)
-        self.training = model.training
-
-    def forward(self, images: Tensor) -> Tensor:
-        return getattr(self, WITHIN)(images)
 
 
 class _Tracer(fx.Tracer):
@@ -228,7 +169,7 @@ class _Tracer(fx.Tracer):
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
-        self.x, self.values, self.computing = x, {}, False
+        self.x, self.computing = x, False
         self.closed: set[nn.Module] = set()
 
     def is_leaf_module(self, m: nn.Module, name: str) -> bool:
@@ -250,8 +191,8 @@ class _Tracer(fx.Tracer):
             return forward(*args, **kwargs)
         given = [v for v in kwargs.values() if v is not None and v is not False]
         if _is_stack(m) and len(args) == 1 and not given:
-            layers = [*m.layers, *([m.norm] if m.norm is not None else [])]
-            return super().call_module(m, lambda a: reduce(lambda h, f: f(h), layers, a), args, {})
+            layers = [f for f in (*m.layers, m.norm) if f is not None]
+            return super().call_module(m, nn.Sequential(*layers).forward, args, {})
         nodes, stack = set(self.graph.nodes), self.module_stack.copy()
         try:
             return super().call_module(m, forward, args, kwargs)
@@ -274,32 +215,23 @@ class _Tracer(fx.Tracer):
 
     def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(kind, *args, **kwargs)
-        if kind != "output":
+        if kind == "placeholder":
+            self.run = fx.Interpreter(self.root, garbage_collect_values=False, graph=self.graph)
+            self.run.env[node] = self.x
+        elif kind != "output":
             self.computing = True
             try:
-                self.values[node] = self._computed(node)
+                self.run.env[node] = self.run.run_node(node)
             finally:
                 self.computing = False
         return node
 
-    def _computed(self, n: fx.Node) -> Any:
-        args, kwargs = fx.node.map_arg((n.args, n.kwargs), self.values.__getitem__)
-        if n.op == "placeholder":
-            return self.x
-        if n.op == "get_attr":
-            return reduce(getattr, n.target.split("."), self.root)
-        if n.op == "call_module":
-            return self.root.get_submodule(n.target)(*args, **kwargs)
-        if n.op == "call_method":
-            return getattr(args[0], n.target)(*args[1:], **kwargs)
-        return n.target(*args, **kwargs)
-
     def to_bool(self, obj: fx.Proxy) -> bool:
-        value = self.values[obj.node]
-        return bool(value) if _plain(value) else super().to_bool(obj)
+        value = self.run.env[obj.node]
+        return bool(value) if _is_plain(value) else super().to_bool(obj)
 
-    def iter(self, obj: fx.Proxy) -> Iterator:
-        value = self.values[obj.node]
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        value = self.run.env[obj.node]
         if isinstance(value, (tuple, list)):
             return iter([obj[i] for i in range(len(value))])
         return super().iter(obj)
@@ -308,14 +240,3 @@ class _Tracer(fx.Tracer):
 def _is_stack(m: nn.Module) -> bool:
     """Whether it is torch's stack of encoder layers, whose own forward pass asks too much."""
     return type(m).forward is nn.TransformerEncoder.forward
-
-
-class _Values(fx.Interpreter):
-    """The value of each node."""
-
-    def __init__(self, root: fx.GraphModule) -> None:
-        super().__init__(root, garbage_collect_values=False)
-
-    def of(self, x: Tensor) -> dict[fx.Node, object]:
-        self.run(x)
-        return self.env

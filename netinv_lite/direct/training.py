@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from .._core.boundary import signature
-from .._core.device import device_of, on_device
+from .._core.device import on_device
 from .._core.random_state import learning, seeded
-from .._core.validation import check_images
+from .._core.validation import check_images, config_of
 from .config import DirectConfig
 from .decoders import into_range, inverse_of
 from .inverse import LayerwiseInverse
@@ -80,7 +80,7 @@ def invert_layers(
         >>> a.shape, inverse(a).shape
         (torch.Size([5, 32, 14, 14]), torch.Size([5, 1, 28, 28]))
     """
-    config = config or DirectConfig()
+    config = config_of(config, DirectConfig())
     here = on_device(model, device)
     shape, span = signature(here, image_shape, input_range)
     draw = source(config.source, shape, span) if data is None else data
@@ -88,7 +88,6 @@ def invert_layers(
         draw = of(check_images(draw, shape, span))
     with learning(seed, device):
         inverse = LayerwiseInverse(here, moved(cut, model, here), shape, span, config, seed)
-        inverse.to(device_of(here))
         with inverse.held():
             if start:
                 _begin_from(start, inverse)
