@@ -478,7 +478,7 @@ def _check_labels(labels: Tensor | Sequence[int], out: Tensor) -> Tensor:
 def _rows(f: Tensor) -> Tensor:
     """(N, ...) -> (N,D) in double precision, where the order of a sum does not show."""
     _check_rows(f)
-    check_numbers(f, "The features")
+    check_numbers(f, "Features")
     return _double(f.flatten(1))
 
 

@@ -106,7 +106,7 @@ WRONG = {
     "ys: equally long rows": lambda: plot.curve([1, 2], {"a": [[1, 2], [3]]}),
     "log='z': 'x', 'y' or 'xy' is meant": lambda: plot.curve([1], {"a": [1]}, log="z"),
     "x must be above 0, and begins at -1": lambda: plot.curve([-1, 1], {"a": [1, 2]}, log="x"),
-    "The features hold NaN": lambda: plot.embedding(f * NAN, k),
+    "Features hold NaN": lambda: plot.embedding(f * NAN, k),
     "of one width, not ndarray": lambda: plot.embedding(f.numpy(), k),
     "of one width, not .20, 3.": lambda: plot.embedding(f, k, real=f[:, :3], real_labels=k),
     "not of a Sequential: call invert": lambda: plot.gallery(reader()),

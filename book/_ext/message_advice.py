@@ -19,7 +19,8 @@ _ASKS = re.compile(
     r"\b(?:needed|needs?|required|expected|must|should|is meant|at least|at most|for example"
     r"|of one shape|is loaded with|did you mean|known:|it has:|belong together|lies? from"
     r"|is saved as|are (?:whole )?number(?:s|ed)|(?:is|are) the least|a multiple of|a fraction of"
-    r"|have one|take no|see:|python -m|so far|keeps what|pip install|may help|ways out|is now|this makes)\b",
+    r"|have one|take no|see:|so far|keeps what|pip install|python -m|may help|ways out|is now"
+    r"|this makes)\b",
     re.IGNORECASE,
 )
 # A sentence ends before a capital, an identifier in code or a bracket; "e.g." does not end one.

@@ -196,7 +196,7 @@ def range_of(
         )
     if said:
         return said[0]
-    check_numbers(images, "The images")
+    check_numbers(images, "Images")
     least, most = (images.min(), images.max()) if images.numel() else (0.0, 0.0)
     for low, high in ((0.0, 1.0), (-1.0, 1.0)):
         slack = 1e-3 * (high - low)

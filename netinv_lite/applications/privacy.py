@@ -273,4 +273,4 @@ def _alike(a: Tensor, b: Tensor) -> None:
             f"Images (N,C,H,W) of one shape are needed, not {tuple(a.shape)} and {tuple(b.shape)}."
         )
     for x in (a, b):
-        check_numbers(x, "The images")
+        check_numbers(x, "Images")

@@ -100,7 +100,7 @@ def _check_points(points: Tensor | None, others: Tensor) -> None:
         raise ValueError(
             f"Features must be tensors (N,D) or (N,C,H,W) of one width, not {got(points)}."
         )
-    check_numbers(points, "The features")
+    check_numbers(points, "Features")
 
 
 def _project(rows: np.ndarray, method: str) -> tuple[np.ndarray, list[str]]:
