@@ -253,6 +253,18 @@ def test_a_table_of_something_else_is_not_overwritten(grid):
 # ---- the studies of the book ----------------------------------------------------------------
 
 
+def test_a_grid_varies_its_last_column_first_and_a_dict_is_several_columns():
+    ways = [{"method": "a", "steps": 1}, {"method": "b", "steps": 2}]
+    rows = experiments.grid(way=ways, seed=[0, 1], dataset=["digits"])
+    assert [list(row) for row in rows] == 4 * [["dataset", "seed", "method", "steps"]]
+    assert [tuple(row.values())[1:] for row in rows] == [
+        (0, "a", 1),
+        (1, "a", 1),
+        (0, "b", 2),
+        (1, "b", 2),
+    ]
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_runs_of_a_study_are_all_different(name):
     study = EXPERIMENTS[name]

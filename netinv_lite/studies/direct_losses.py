@@ -8,9 +8,9 @@ Table: direct.csv, a row for each set, seed, `method`, `source` of training imag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,6 @@ SIZE = {"batch_size": 32, "width": 24}
 STEPS = {"inverse": 1000, "long": 5000, "descent": 500}
 # What was measured; the defaults have moved on.
 MEASURED = {"lr": 2e-3, "joint_lr": 2e-3, "in_turn": True, "answer": 0.0, "keep_best": False}
-
-
 # Ways to train the inverses: weights of the loss, where they are not those of `MEASURED`.
 TRAININGS: dict[str, dict[str, float]] = {
     "block": {"image": 0.0, "cycle": 0.0},
@@ -51,21 +49,20 @@ TOGETHER = ("joint", "answer", "long")  # with a stage at the end that trains al
 # ---- the ways back ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Images that are to be reconstructed from their representations at one depth.
 
     Args:
         inverse: the blocks of a network, with their inverses.
         x: the originals (N,C,H,W).
-        parts: their representations, in batches.
+        a: their representations (N, …).
         depth: how many blocks are between image and representation.
         seed: of what a way draws.
     """
 
     inverse: LayerwiseInverse
     x: Tensor
-    parts: Sequence[Tensor]
+    a: Tensor
     depth: int
     seed: int
 
@@ -73,13 +70,19 @@ class Problem:
 Way = Callable[[Problem], Tensor]  # -> images (N,C,H,W)
 
 
-def by_inverse(answer: Callable[[LayerwiseInverse, Tensor, int], Tensor]) -> Way:
-    """The way of an inverse that has one of its methods answer."""
+def one_pass(problem: Problem) -> Tensor:
+    """The answer of the inverse, in one forward pass."""
+    return problem.inverse(problem.a, problem.depth)
 
-    def way(problem: Problem) -> Tensor:
-        return torch.cat([answer(problem.inverse, a, problem.depth) for a in problem.parts])
 
-    return way
+def corrected(problem: Problem) -> Tensor:
+    """The same with residual correction, see `LayerwiseInverse.corrected`."""
+    return problem.inverse.corrected(problem.a, problem.depth)
+
+
+def refined(problem: Problem) -> Tensor:
+    """The same with refinement, see `LayerwiseInverse.refined`."""
+    return problem.inverse.refined(problem.a, problem.depth)
 
 
 def descent(problem: Problem, *, level: float = 0.0, variation: float = 0.0) -> Tensor:
@@ -90,20 +93,16 @@ def descent(problem: Problem, *, level: float = 0.0, variation: float = 0.0) -> 
         level: where the pixels begin, from −1 to 1.
         variation: weight of the total variation.
     """
-    inverse, made = problem.inverse, []
+    inverse, _, a, depth, seed = problem
     low, high = inverse.input_range
-    for i, a in enumerate(problem.parts):
-        random = torch.Generator().manual_seed(problem.seed + 1000 * i)
-        noise = torch.randn(len(a), *inverse.image_shape, generator=random)
-        start = low + (high - low) / 2 * (1 + (level + 0.1 * noise).clamp(-1, 1))
-        settings = {"steps": STEPS["descent"], "variation": variation}
-        made.append(descended(inverse, a, start, problem.depth, **settings))
-    return torch.cat(made)
+    random = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(a), *inverse.image_shape, generator=random)
+    start = low + (high - low) / 2 * (1 + (level + 0.1 * noise).clamp(-1, 1))
+    return descended(inverse, a, start, depth, steps=STEPS["descent"], variation=variation)
 
 
 def by_mean(means: Tensor) -> Way:
     """The way that knows the predicted class alone: its mean image, of `means` (K,C,H,W)."""
-
     return lambda problem: means[problem.inverse.model(problem.x).argmax(1)]
 
 
@@ -112,7 +111,6 @@ def class_means(classifier: nn.Module) -> Tensor:
     return means_of(*pictures(classifier.record["data"]), classifier.num_classes)
 
 
-one_pass = by_inverse(LayerwiseInverse.forward)
 DESCENTS: dict[str, Way] = {
     "descent": descent,
     "descent + TV": partial(descent, variation=0.5),
@@ -133,8 +131,11 @@ def returned(
     inverse: LayerwiseInverse, x: Tensor, way: Way, depth: int, seed: int
 ) -> tuple[Tensor, float]:
     """Images (N,C,H,W) from the representations of x, and the seconds of that way alone."""
-    parts = [inverse.representations(batch, depth)[-1] for batch in x.split(100)]
-    return timed(way, Problem(inverse, x, parts, depth, seed))
+    problems = [
+        Problem(inverse, batch, inverse.representations(batch, depth)[-1], depth, seed + 1000 * i)
+        for i, batch in enumerate(x.split(100))
+    ]
+    return timed(lambda: torch.cat([way(problem) for problem in problems]))
 
 
 # ---- one row ------------------------------------------------------------------------------------

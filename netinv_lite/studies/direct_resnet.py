@@ -14,7 +14,7 @@ from functools import lru_cache
 from ..direct.inverse import blocks_of
 from ..direct.training import DirectConfig, LayerwiseInverse, invert_layers
 from ..models.zoo import DEEP
-from .direct_losses import PER_CLASS, by_inverse, one_pass, returned, scores
+from .direct_losses import PER_CLASS, corrected, one_pass, refined, returned, scores
 from .evaluation import QUIET, load_network, real_images, timed
 from .runner import Experiment, Settings, grid
 from .training_sources import surrogate
@@ -33,11 +33,7 @@ SETTINGS = DirectConfig(
 )
 BLOCKS = 11  # the first convolution, nine units of two, and the pooling
 SOURCES = ("mixed", "typical + mixed", "real")
-WAYS = {  # by the prefix of a column
-    "": one_pass,
-    "corrected_": by_inverse(LayerwiseInverse.corrected),
-    "refined_": by_inverse(LayerwiseInverse.refined),
-}
+WAYS = {"": one_pass, "corrected_": corrected, "refined_": refined}  # by the prefix of a column
 
 
 def deep(dataset: str, seed: int, network: str, source: str, depth: int) -> dict[str, float]:
@@ -81,10 +77,7 @@ def trained(
     cut = blocks_of(model, None, model.image_shape)[depth - 1].name
     how = {"data": data, "start": before, "config": SETTINGS, "seed": seed, **QUIET}
     inverse, seconds = timed(invert_layers, model, cut, **how)
-    return inverse, {
-        "train_seconds": about["train_seconds"] + seconds,
-        "source_seconds": made,
-    }
+    return inverse, {"train_seconds": about["train_seconds"] + seconds, "source_seconds": made}
 
 
 def shared(s: Settings) -> tuple:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
 
 from .._core.validation import check_name
 from .evaluation import by_referee, load_network, quality
@@ -77,12 +76,9 @@ NOISES = {**dict.fromkeys(GREY, (0.02, 0.1, 0.5)), **dict.fromkeys(COLOUR, (0.1,
 STEPS = {**dict.fromkeys(GREY, (40, 80)), **dict.fromkeys(COLOUR, (120,))}
 
 
-class Choice(NamedTuple):
+def choice(method: str, strength: float = 0.0, steps: int = 0) -> Settings:
     """A method, its strength and its steps."""
-
-    method: str
-    strength: float = 0.0
-    steps: int = 0
+    return {"method": method, "strength": strength, "steps": steps}
 
 
 def shared(s: Settings) -> tuple:
@@ -94,33 +90,32 @@ def shared(s: Settings) -> tuple:
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     """Every point of the plane, network by network."""
     return [
-        {"dataset": d, "seed": seed, "network": n, **choice._asdict()}
+        {"dataset": d, "seed": seed, "network": n, **one}
         for d, n, seed in product(sets, ("plain", "-robust"), seeds)
-        for choice in _choices(d, n, brief=d in COLOUR and seed > 0)
+        for one in _choices(d, n, brief=d in COLOUR and seed > 0)
     ]
 
 
-def _choices(d: str, network: str, *, brief: bool) -> list[Choice]:
+def _choices(d: str, network: str, *, brief: bool) -> list[Settings]:
     """The methods of one network; `brief`, as an ascent takes minutes where there is colour."""
     noises = NOISES[d][:1] if brief else NOISES[d]
     kinds = ("bent ascent", "bent noisy ascent") if d in GREY else ("bent ascent",)
-    choices = [Choice("real"), Choice("noise")]
-    choices += [Choice("ascent", noise, steps) for noise, steps in product(noises, STEPS[d])]
+    choices = [choice("real"), choice("noise")]
+    choices += [choice("ascent", noise, steps) for noise, steps in product(noises, STEPS[d])]
     for bend in BENDS[d]:
-        choices += [Choice(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
-        choices += [Choice(c + "bent generator", bend) for c in ("", "chosen ")]
+        choices += [choice(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
+        choices += [choice(c + "bent generator", bend) for c in ("", "chosen ")]
     for bend in STRENGTHS[d]:
-        choices.append(Choice("generator", bend))
+        choices.append(choice("generator", bend))
         if bend in CHOSEN[d]:
-            choices.append(Choice("chosen generator", bend))
+            choices.append(choice("chosen generator", bend))
     for bend in SHADED[d]:
-        choices += [Choice(c + "shaded generator", bend) for c in ("", "chosen ")]
+        choices += [choice(c + "shaded generator", bend) for c in ("", "chosen ")]
     typical, bends = TYPICAL[d]
-    choices += [
-        Choice(c + typical, bend) for bend, c in product(bends, ("", "chosen ", "choosier "))
-    ]
+    for bend in bends:
+        choices += [choice(c + typical, bend) for c in ("", "chosen ", "choosier ")]
     if network == "plain" and not brief:
-        choices += [Choice(name) for name in BASELINES]
+        choices += [choice(name) for name in BASELINES]
     return choices
 
 

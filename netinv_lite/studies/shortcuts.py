@@ -129,10 +129,10 @@ def shortcuts(dataset: str, seed: int, architecture: str, kind: str) -> dict[str
     return {**row, "train_seconds": trained - start, "find_seconds": seconds}
 
 
-def scribbles(shape: Sequence[int], n: int = 60) -> Tensor:
-    """The same n images of thin random strokes every time, from −1 to 1; (n,C,H,W)."""
+def scribbles(shape: Sequence[int]) -> Tensor:
+    """The same images of thin random strokes every time, from −1 to 1; (60,C,H,W)."""
     with seeded(0, "cpu"):
-        return 2 * strokes(n, shape, cells=4, width=0.2) - 1
+        return 2 * strokes(60, shape, cells=4, width=0.2) - 1
 
 
 def reliance(classifier: nn.Module, data: ImageData, cue: Cue, target: int) -> dict[str, float]:
