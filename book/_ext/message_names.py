@@ -93,7 +93,7 @@ class Names:
         """The texts that the calls in the package give to an argument, its default among them."""
         names = [a.arg for a in _arguments(function)]
         place = names.index(name) - (names[:1] in (["self"], ["cls"]))
-        given = [value for value in [_default(function, name)] if value is not None]
+        given: list[ast.expr] = []
         for call, source, caller in self.calls.get(function.name, []):
             if function.name.startswith("_") and source is not own:
                 continue  # another function of that name
@@ -102,6 +102,8 @@ class Names:
                 passed_on = isinstance(value, ast.Name) and caller is not function
                 found = passed_on and self.lookup(source, caller, call.lineno, value.id)
                 given += found or [value]
+        if given and (default := _default(function, name)) is not None:
+            given.insert(0, default)
         known = all(isinstance(v, ast.Constant) and isinstance(v.value, str) for v in given)
         return given if known and len({v.value for v in given}) <= 4 else []
 

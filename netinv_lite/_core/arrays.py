@@ -135,14 +135,13 @@ def one_label_each(labels: object, n: int, what: str = "row", least: int | None 
     """
     y = as_tensor(labels, "Labels", NAMES)
     whole = not y.is_floating_point() and not y.is_complex()
-    if y.shape != (n,) or not whole or (least is not None and n and y.min() < least):
-        bound = "" if least is None else f" from {least} on"
-        small = least is not None and y.numel() and y.min() < least
-        found = f" with {y.min():g} among them" if small else ""
+    if y.shape != (n,) or not whole:
         raise ValueError(
-            f"One integer label{bound} for each {what} is needed, ({n},), not {tuple(y.shape)} of "
-            f"{y.dtype}{found}."
+            f"One integer label for each {what} is needed, ({n},), not {tuple(y.shape)} of "
+            f"{y.dtype}."
         )
+    if least is not None and n and y.min() < least:
+        raise ValueError(f"One integer label from {least} on is needed, not {y.min()}.")
     return y.long()
 
 
