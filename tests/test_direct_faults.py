@@ -637,10 +637,14 @@ def test_it_is_stopped_goes_on_is_saved_and_loaded(kind, tmp_path):
 def test_moments_that_are_read_lie_in_memory_as_their_parameters_do(tmp_path, monkeypatch):
     model, file = seeded(Net).eval(), tmp_path / "state.safetensors"
     stopped(model, file, 7)
-    goes_on, kept = Training.advance, []
-    monkeypatch.setattr(Training, "advance", lambda self: kept.append(self) or goes_on(self))
+    moments, advance = [], Training.advance
+
+    def goes_on(self):
+        moments.extend((p, t) for p, s in self.adam.state.items() for t in s.values() if t.ndim)
+        advance(self)
+
+    monkeypatch.setattr(Training, "advance", goes_on)
     train(model, checkpoint=file)
-    moments = [(p, t) for p, s in kept[0].adam.state.items() for t in s.values() if t.ndim]
     assert moments and all(t.stride() == p.stride() for p, t in moments)
 
 

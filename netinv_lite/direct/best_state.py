@@ -83,5 +83,4 @@ class Best:
 
     def unpack(self, tensors: dict[str, Tensor], about: dict) -> None:
         """Take up what `packed` gave."""
-        self.__dict__.update(about)
-        self.state = {key: t.to(self.training.device) for key, t in part(tensors, "best").items()}
+        vars(self).update(about, state=part(tensors, "best"))

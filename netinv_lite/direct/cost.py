@@ -18,7 +18,7 @@ from .._core.validation import config_of
 from .config import DirectConfig
 from .inverse import LayerwiseInverse
 from .partition import moved
-from .stages import Training, looks_of
+from .stages import Training
 from .synthetic import source
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _counted(training: Training, number: int) -> dict[str, object]:
         "stage": stage.name,
         "steps": stage.steps,
         "flop": counter.get_total_flops(),
-        "looks": best * looks_of(stage) * looking.get_total_flops(),
+        "looks": best * stage.looks * looking.get_total_flops(),
         "kept": sum(kept.values()),
         "trained": (3 + best) * sum(p.nbytes for p in training.weights),
     }

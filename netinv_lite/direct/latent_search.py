@@ -26,8 +26,7 @@ def searched(gan: DCGAN, x: Tensor, seed: int = 0, starts: int = 1) -> Tensor:
     """
     z, x = gan.latents(starts * len(x), torch.Generator().manual_seed(seed)), x.to(device_of(gan))
     z[: len(x)] *= 0.1
-    z = z.to(x)
-    z.requires_grad_()
+    z = z.to(x).requires_grad_()
     wanted, adam = x.repeat(starts, 1, 1, 1), torch.optim.Adam([z], lr=0.05)
     with frozen(gan):
         for _ in range(STEPS):

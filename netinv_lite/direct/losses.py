@@ -44,15 +44,6 @@ def losses(
         again = inverse.through(made, k)
         terms["cycle"] = torch.stack([distance(h, b) for h, b in zip(again, a, strict=True)]).mean()
     if y is not None:
-        log_p, log_q = y.log_softmax(1), logits(inverse, made).log_softmax(1)
+        log_p, log_q = y.log_softmax(1), answer(inverse.model, made).float().log_softmax(1)
         terms["answer"] = F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
     return terms
-
-
-def answers(inverse: LayerwiseInverse) -> bool:
-    """Whether what the model answers is among the losses."""
-    return inverse.config.answer > 0 and inverse.classifies
-
-
-def logits(inverse: LayerwiseInverse, x: Tensor) -> Tensor:
-    return answer(inverse.model, x).float()

@@ -9,50 +9,15 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
 from .._core.boundary import entering, probe_images, signature
 from .._core.device import device_of, unwrapped
 from .._core.freezing import frozen
 from .._core.validation import check_name
+from .layers import along_a_line, is_heavy, of_kind
 from .tracing import Trace, traced
 
 Cut = str | Sequence[nn.Module] | None  # the name of a module, the blocks, or the default
-
-# What changes the representation for good; everything else joins the block before it.
-LAYERS: dict[str, tuple[type[nn.Module], ...]] = {
-    "linear": (nn.Linear,),
-    "convolution": (nn.modules.conv._ConvNd,),
-    "pooling": (
-        nn.modules.pooling._MaxPoolNd,
-        nn.modules.pooling._AvgPoolNd,
-        nn.modules.pooling._AdaptiveAvgPoolNd,
-        nn.modules.pooling._AdaptiveMaxPoolNd,
-    ),
-    "other": (
-        nn.Upsample,
-        nn.PixelShuffle,
-        nn.MultiheadAttention,
-        nn.TransformerEncoderLayer,
-        nn.RNNBase,
-    ),
-}
-POOLINGS = ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
-FUNCTIONS = {
-    "linear": {F.linear},
-    "convolution": {F.conv1d, F.conv2d, F.conv_transpose1d, F.conv_transpose2d},
-    "pooling": {getattr(F, f"{name}{sides}d") for name in POOLINGS for sides in (1, 2)},
-    "other": {F.interpolate},
-}
-HEAVY = tuple(kind for kinds in LAYERS.values() for kind in kinds)
-ALONG_A_LINE = (
-    nn.Conv1d,
-    nn.ConvTranspose1d,
-    nn.MaxPool1d,
-    nn.AvgPool1d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveMaxPool1d,
-)
 
 
 @dataclass(frozen=True)
@@ -199,7 +164,7 @@ def _end(model: nn.Module, trace: Trace, cut: str | None) -> fx.Node:
 def _default_end(trace: Trace) -> fx.Node:
     """What enters the last linear layer; or else the last convolution, or the last pooling."""
     for kind in ("linear", "convolution", "pooling"):
-        inputs = [n.all_input_nodes[0] for n in trace.nodes if _is(trace, n, kind)]
+        inputs = [n.all_input_nodes[0] for n in trace.nodes if of_kind(trace, n, kind)]
         found = [n for n in inputs if n in trace.ends]
         if found:
             return found[-1]
@@ -221,7 +186,7 @@ def _blocks(trace: Trace, ends: list[fx.Node]) -> list[tuple[str, nn.Module]]:
         segment, start = trace.nodes[start:stop], stop
         begins = any(_changes(trace, n) for n in segment)
         # A block that so far only flattens, or scales what comes in, is no block yet.
-        if groups and not (begins and any(_heavy(trace, n) for n in groups[-1])):
+        if groups and not (begins and any(is_heavy(trace, n) for n in groups[-1])):
             groups[-1] += segment
         else:
             groups.append(segment)
@@ -232,26 +197,14 @@ def _blocks(trace: Trace, ends: list[fx.Node]) -> list[tuple[str, nn.Module]]:
     ]
 
 
-def _is(trace: Trace, n: fx.Node, kind: str) -> bool:
-    called = n.op == "call_function" and n.target in FUNCTIONS[kind]
-    return called or isinstance(trace.module(n), LAYERS[kind])
-
-
-def _heavy(trace: Trace, n: fx.Node) -> bool:
-    module = trace.module(n)
-    if module is not None:  # one that could not be traced may hold them
-        return any(isinstance(m, HEAVY) for m in module.modules())
-    return any(_is(trace, n, kind) for kind in FUNCTIONS)
-
-
 def _changes(trace: Trace, n: fx.Node) -> bool:
     """Whether a node begins a block: a heavy layer, or what flattens before one."""
-    return _heavy(trace, n) or trace.flattens(n)
+    return is_heavy(trace, n) or trace.flattens(n)
 
 
 def _name(trace: Trace, group: list[fx.Node]) -> str:
     """The outermost module that holds its heavy layers and no others, or else the first of them."""
-    mine = [n for n in group if _heavy(trace, n)] or group
+    mine = [n for n in group if is_heavy(trace, n)] or group
     others = [n for n in trace.nodes if n not in group and _changes(trace, n)]
     for name in trace.owners(mine[0]):
         if mine == [n for n in (*mine, *others) if name in trace.owners(n)]:
@@ -276,9 +229,7 @@ def _measured(pairs: Sequence[tuple[str, nn.Module]], a: Tensor) -> list[Block]:
     blocks, signal = [], False
     for name, module in pairs:
         before, a = a, _passed(name, module, a)
-        heavy = [m for m in module.modules() if isinstance(m, HEAVY)]
-        if heavy:
-            signal = any(isinstance(m, ALONG_A_LINE) for m in heavy)
+        signal = along_a_line(module, signal)
         same = before.numel() == a.numel() and torch.equal(before.flatten(), a.flatten())
         blocks.append(Block(name, module, tuple(a.shape[1:]), same, signal and a.ndim == 3))
     return blocks

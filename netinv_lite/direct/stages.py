@@ -6,12 +6,14 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .._core.boundary import answer
 from .._core.checkpoint import Checkpoint
 from .._core.device import device_of
 from .._core.loop import EVERY
@@ -22,7 +24,7 @@ from ..models.training import one_cycle
 from .best_state import Best
 from .config import DirectConfig
 from .inverse import LayerwiseInverse
-from .losses import answers, logits, losses
+from .losses import losses
 from .synthetic import Source
 
 HELD = 4  # batches of images that a stage is measured on, and does not train on
@@ -45,17 +47,21 @@ class Stage:
     steps: int
     together: bool = False
 
+    @property
+    def every(self) -> int:
+        """The steps between two looks at images that it does not train on."""
+        return max(self.steps // LOOKS, 1)
+
+    @property
+    def looks(self) -> int:
+        """How many there are: at its beginning, in between, and at its end."""
+        return 1 + math.ceil(self.steps / self.every)
+
 
 def stages_of(config: DirectConfig, K: int, known: int = 0) -> list[Stage]:
     """The stages of K blocks, of which the first `known` are known already."""
     one_by_one = [Stage(f"block {k}", k, config.steps) for k in range(known + 1, K + 1)]
     return one_by_one + [Stage("joint", K, config.joint, together=True)] * (config.joint > 0)
-
-
-def looks_of(stage: Stage) -> int:
-    """How often a stage is measured: at its beginning, in between, and at its end."""
-    every = max(stage.steps // LOOKS, 1)
-    return 1 + math.ceil(stage.steps / every)
 
 
 class Training:
@@ -79,11 +85,10 @@ class Training:
     ) -> None:
         self.inverse, self.draw, self.config = inverse, draw, inverse.config
         self.device = device_of(inverse.model)
+        self.answers = self.config.answer > 0 and inverse.classifies
         known = len(start.blocks) if start else 0
-        self.stages = stages_of(inverse.config, len(inverse.blocks), known)
+        self.stages = stages_of(self.config, len(inverse.blocks), known)
         self._check_losses()
-        self.number = self.step = 0
-        self.best: Best | None = None
         # One for all stages, for a checkpoint; what does not learn has no gradient and stays.
         self.adam = torch.optim.Adam([{"params": list(inverse.inverses.parameters())}])
         self.checkpoint = Checkpoint(
@@ -97,13 +102,12 @@ class Training:
 
     def _check_losses(self) -> None:
         """Raise where a stage has no loss of weight above zero."""
-        weights = {name: getattr(self.config, name) for name in ("block", "image", "cycle")}
         for stage in self.stages:
-            able = {name: w for name, w in weights.items() if name != "block" or not stage.together}
-            if not (any(able.values()) or answers(self.inverse)):
+            names = ("image", "cycle") if stage.together else ("block", "image", "cycle")
+            if not (self.answers or any(getattr(self.config, name) for name in names)):
                 raise ValueError(
                     f"The stage {stage.name!r} has no loss to learn by: give a weight "
-                    f"to {', '.join(able)} above zero, or leave it out."
+                    f"to {', '.join(names)} above zero, or leave it out."
                 )
 
     @property
@@ -113,21 +117,20 @@ class Training:
 
     def run(self, progress: bool = True) -> None:
         """Every stage that is left, to its end."""
-        resumed = self._restore()
-        done = sum(stage.steps for stage in self.stages[: self.number]) + self.step
-        total = sum(stage.steps for stage in self.stages)
-        bar = tqdm(total=total, initial=done, disable=not progress, unit="step", mininterval=0.5)
-        with bar:
+        if not self._restore():
+            self.begin(0)
+        steps = [stage.steps for stage in self.stages]
+        done = sum(steps[: self.number]) + self.step
+        off = not progress
+        with tqdm(total=sum(steps), initial=done, disable=off, unit="step", mininterval=0.5) as bar:
             while self.number < len(self.stages):
                 bar.set_description(self.stage.name, refresh=False)
-                if not resumed:
-                    self.begin(self.number)
                 self._to_its_end(bar.update)
-                self.number, self.step, resumed = self.number + 1, 0, False
+                self.begin(self.number + 1)
         self._save()
 
     def begin(self, number: int) -> None:
-        """Go to the first step of a stage."""
+        """Go to the first step of a stage; behind the last there is none."""
         self._enter(number, 0)
         self.adam.state.clear()
         if self.best:
@@ -135,18 +138,21 @@ class Training:
 
     def _enter(self, number: int, step: int) -> None:
         """Choose what learns in a stage that goes on after some steps."""
-        self.number, self.step = number, step
+        self.number, self.step, self.best = number, step, None
+        if number == len(self.stages):
+            return
         g = self.inverse.inverses
         self.learner = g if self.stage.together else g[self.stage.depth - 1]
         self.weights = list(self.learner.parameters())
-        self.best = Best(self) if self.held and self.weights else None
+        if self.held and self.weights:
+            self.best = Best(self)
 
     def _to_its_end(self, advanced: Callable[[], object]) -> None:
-        stage, every = self.stage, max(self.stage.steps // LOOKS, 1)  # see `looks_of`
+        stage = self.stage
         while self.weights and self.step < stage.steps:
             self.advance()
             advanced()
-            if self.best and (self.step % every == 0 or self.step == stage.steps):
+            if self.best and (self.step % stage.every == 0 or self.step == stage.steps):
                 self.best.look(self.step)
             if self.step % EVERY == 0:
                 self._save()
@@ -202,12 +208,12 @@ class Training:
 
     def terms(self, x: Tensor, depths: Sequence[int]) -> Iterator[dict[str, Tensor]]:
         """The losses of images x (B,C,H,W), from their representations at each of the depths."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.config.bfloat16):
-            with torch.no_grad():
-                a = self.inverse.through(x, max(depths))
-                y = logits(self.inverse, x) if answers(self.inverse) else None
+        short = partial(torch.autocast, x.device.type, torch.bfloat16, self.config.bfloat16)
+        with short(), torch.no_grad():
+            a = self.inverse.through(x, max(depths))
+            y = answer(self.inverse.model, x) if self.answers else None
         for k in depths:
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            with short():
                 terms = losses(self.inverse, x, a[:k], y, block=not self.stage.together)
             yield terms
 
@@ -239,8 +245,7 @@ class Training:
     # ---- a stopped run --------------------------------------------------------------------------
 
     def _save(self) -> None:
-        under_way = self.best if self.number < len(self.stages) else None
-        tensors, best = under_way.packed() if under_way else ({}, None)
+        tensors, best = self.best.packed() if self.best else ({}, None)
         result = {"history": self.inverse.history, "held_out": self.inverse.held_out}
         self.checkpoint.save(tensors, stage=self.number, step=self.step, best=best, **result)
 
@@ -251,10 +256,8 @@ class Training:
             return False
         tensors, about = restored
         self.inverse.history, self.inverse.held_out = about["history"], about["held_out"]
-        self.number = about["stage"]
-        if self.number < len(self.stages):
-            self._enter(self.number, about["step"])
-        if about["best"]:
+        self._enter(about["stage"], about["step"])
+        if self.best:
             self.best.unpack(tensors, about["best"])
         return True
 
