@@ -344,3 +344,42 @@ bad = {
 def test_bad_input_is_a_clear_error(message):
     with pytest.raises(ValueError, match=message.strip().replace("..", r"\.\.")):
         bad[message]()
+
+
+# --- the report -----------------------------------------------------------------------------
+
+
+def test_a_report_has_a_row_for_each_network_and_chance():
+    data = nil.load_data("digits")
+    networks = {"classifier": nil.load_classifier("digits"), "judge": nil.load_judge("digits")}
+    x, y = data.x_test, data.y_test
+    shifted = (y + 1) % 10
+    table = metrics.report(networks, x, shifted)
+    assert table.index.tolist() == ["classifier", "judge", "chance"]
+    assert table["accuracy"].tolist() == [0, 0, 0.1]
+    expected = round(metrics.confidence(networks["judge"], x), 3)
+    assert table.loc["judge", "when wrong"] == table.loc["judge", "confidence"] == expected
+    alone = metrics.report(networks["judge"], {"real": (x, y), "shifted": (x, shifted)})
+    assert alone.index.tolist() == [("real", "network"), ("shifted", "network"), ("chance", "")]
+    assert np.isnan(alone.loc[("real", "network"), "when wrong"]) == bool(
+        metrics.judge_accuracy(networks["judge"], x, y) == 1
+    )
+
+
+def test_a_report_compares_with_real_images():
+    data, judge = nil.load_data("digits"), nil.load_judge("digits")
+    x, y = data.x_test, data.y_test
+    same = torch.stack([x[y == k][0] for k in range(10)]).repeat_interleave(5, 0)
+    k = torch.arange(10).repeat_interleave(5)
+    table = metrics.report({"judge": judge}, same, k, real=(x, y))
+    assert table.index.get_level_values("images").tolist() == [
+        "generated",
+        "real images",
+        "chance",
+    ]
+    diverse, covered = table["diversity"], table["coverage"]
+    assert diverse[("generated", "judge")] < 0.05, "one image a class"
+    assert covered[("generated", "judge")] < 0.3
+    assert diverse[("real images", "judge")] > 0.8 and covered[("real images", "judge")] > 0.9
+    with pytest.raises(ValueError, match="no labels: give"):
+        metrics.report(judge, x)

@@ -170,3 +170,8 @@ def check_classes(y: Tensor, K: int | None, *, every: bool = False) -> None:
                 f"Class {', '.join(map(str, absent[:5]))}{others} of {K} has no image; "
                 "classes are numbered from 0, and each needs one."
             )
+
+
+def doubled(x: Tensor) -> Tensor:
+    """x in double precision, where the order of a sum does not show."""
+    return (x.cpu() if x.device.type == "mps" else x).double()  # MPS has no float64
