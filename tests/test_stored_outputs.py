@@ -76,6 +76,14 @@ def ignore_many(notebook):
         cell.metadata["tags"] = [*cell.metadata.get("tags", []), "nbval-ignore-output"]
 
 
+def hidden(source):
+    def change(notebook):
+        cells(notebook)[2].update(source=source, outputs=[])
+        set_tags(2, "remove-cell")(notebook)
+
+    return change
+
+
 def enlarge(notebook):
     notebook.cells[0].source += " " * check.SIZE_LIMIT
 
@@ -129,6 +137,9 @@ BREAKS = {
     "empty cell": (set_source(2, " "), "lines; 1 to 25"),
     "skipped": (set_tags(2, "nbval-skip"), "hides it"),
     "comment mark": (set_source(2, "# NBVAL_IGNORE_OUTPUT\nprint(1)"), "hides it"),
+    "claim without reason": (hidden("assert 1 + 1 == 2"), "each with its reason"),
+    "hidden, no claim": (hidden("x = 1"), "holds asserts"),
+    "hidden, says something": (set_tags(2, "remove-cell"), "prints something"),
     "ignored": (ignore_many, "a third is allowed"),
     "white": (set_outputs(1, WHITE), "blank picture"),
     "transparent": (set_outputs(1, CLEAR), "blank picture"),
@@ -176,6 +187,13 @@ def test_each_check_can_fail(name, tmp_path):
     change(notebook)
     complaints = check.complaints(save(notebook, tmp_path))
     assert any(expected in complaint for complaint in complaints), complaints
+
+
+def test_a_hidden_claim_with_a_reason_is_fine(tmp_path):
+    notebook = stored_chapter()
+    hidden("share = 0.9\nassert share > 0.8, 'the point of the section'")(notebook)
+    complaints = check.complaints(save(notebook, tmp_path))
+    assert not [what for what in complaints if "readers do not see" in what]
 
 
 def test_a_progress_bar_on_stderr_is_no_warning(tmp_path):

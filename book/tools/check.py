@@ -5,6 +5,7 @@ python book/tools/check.py [book/01-*.ipynb ...]     without a name: every chapt
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import sys
@@ -22,7 +23,7 @@ from setup_cell import chapters
 
 LINES = 25  # of a code cell
 SECONDS = 180  # of a chapter
-FORBIDDEN_TAGS = {"raises-exception", "nbval-skip", "remove-cell", "nbval-raises-exception"}
+FORBIDDEN_TAGS = {"raises-exception", "nbval-skip", "nbval-raises-exception"}
 BAR = re.compile(r"\d+%\|.*\|.*\[.*\]|^\d+(it|step|batch)? ?\[.*\]$")
 MEASURED = re.compile(r"\d+\.\d+|\d+ *(%|per ?cent)")
 MACHINE = re.compile(r"/tmp/|/home/|/root/|/Users/|[A-Z]:\\Users|0x[0-9a-f]{8,}")
@@ -94,9 +95,23 @@ def cells(notebook, path):
             yield f"code cell {number}: {lines} lines; 1 to {LINES} are allowed"
         if tags(cell) & FORBIDDEN_TAGS or "NBVAL_" in cell.source:
             yield f"code cell {number}: a mark that hides it from the checks"
+        if "remove-cell" in tags(cell):
+            yield from (f"code cell {number}: {what}" for what in claims(cell))
     ignored = sum("nbval-ignore-output" in tags(cell) for cell in code)
     if ignored * 3 > len(code):
         yield f"{ignored} of {len(code)} code cells are nbval-ignore-output; a third is allowed"
+
+
+def claims(cell):
+    """What readers do not see checks a claim of the text, and says nothing."""
+    try:
+        asserts = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Assert)]
+    except SyntaxError:
+        asserts = []
+    if not asserts or any(node.msg is None for node in asserts):
+        yield "a cell that readers do not see holds asserts, each with its reason"
+    if cell.outputs:
+        yield "a cell that readers do not see prints something"
 
 
 def figures(notebook, path):

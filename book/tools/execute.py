@@ -95,7 +95,7 @@ def tidy(notebook) -> None:
     )
     seen = set()
     for cell in notebook.cells:
-        keys = [key for key in ("tags", "mystnb") if key in cell.metadata]
+        keys = [key for key in ("tags", "mystnb", "netinv") if key in cell.metadata]
         cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in keys})
         cell.id = _cell_id(cell, seen)
         if cell.cell_type == "code":
