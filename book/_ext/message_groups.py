@@ -21,7 +21,7 @@ RULES = [
     ("network", r"models\.(?:architectures|external)", r""),
     ("settings", r"_core\.validation|presets|conditioning|losses|generator|ensemble", r""),
     ("inverting", r"inversion|_core\.\w+", r""),
-    ("measuring", r"metrics", r""),
+    ("measuring", r"metrics(?:\.\w+)?", r""),
     ("figures", r"plot(?:\.\w+)?", r""),
     ("training", r"models(?:\.\w+)?", r""),
     ("baselines", r"baselines(?:\.\w+)?", r""),
