@@ -17,7 +17,7 @@ TAG = re.compile(r"(<[^>]*>)")
 _compare = IPyNbCell.compare_outputs
 
 
-def alike(new: str, stored: str, *, rel=REL, abs=0.0, whole=False) -> bool:  # noqa: A002
+def alike(new: str, stored: str, *, rel=REL, abs=0.0, whole=False) -> bool:
     """Whether two texts are equal but for numbers that differ within the tolerance."""
     if _words(new) != _words(stored):
         return False
