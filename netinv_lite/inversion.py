@@ -19,8 +19,16 @@ from ._core.freezing import frozen
 from ._core.hooks import Tap
 from ._core.loop import OnStep
 from ._core.random_state import learning, with_gradients
-from ._core.validation import check_name
-from .conditioning import Condition, Label, SoftTargets, check_simplex, one_hot, resolve
+from ._core.validation import check_count, check_name, config_of
+from .conditioning import (
+    Condition,
+    Label,
+    SoftTargets,
+    check_simplex,
+    one_hot,
+    resolve,
+    sampled_classes,
+)
 from .generator import ConditionedGenerator
 from .losses import Batch, Loss, surest
 from .presets import PRESETS, InversionConfig
@@ -119,19 +127,15 @@ class Inversion:
             ValueError: no images or no classes are asked for, a class does not exist, or
                 `choose_from` is given with soft targets.
         """
-        for name, value in (("per_class", per_class), ("choose_from", choose_from)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: at least 1 is needed.")
+        check_count("per_class", per_class, 1)
+        check_count("choose_from", choose_from, 1)
         soft = isinstance(self.conditioning, SoftTargets)
         if soft and choose_from > 1:
             raise ValueError(
                 "With soft targets there is no class to choose by: leave choose_from at 1."
             )
-        if classes is None:
-            classes = range(len(getattr(self.conditioning, "targets", range(self.num_classes))))
-        if not len(classes):
-            raise ValueError("classes is empty: name at least one class, or leave it out for all.")
-        k = torch.as_tensor(list(classes)).repeat_interleave(per_class * choose_from)
+        rows = len(getattr(self.conditioning, "targets", range(self.num_classes)))
+        k = sampled_classes(classes, rows, per_class * choose_from)
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.of(k, generator=random)
         z = torch.randn(len(k), self.config.latent_dim, generator=random)
@@ -530,7 +534,13 @@ def untrained(
     """
     check_name(preset or "paper", PRESETS, "preset")
     default_loss, default_config = PRESETS[preset or "paper"]
-    loss, config = loss or default_loss, config or default_config
+    loss, config = loss or default_loss, config_of(config, default_config)
+    if not callable(getattr(loss, "terms", None)):
+        raise ValueError(
+            f"loss={loss!r:.60} has no terms: give nil.InversionLoss(margin=1), say, or leave it "
+            "out for that of the preset."
+        )
+    check_count("seed", seed, 0)
     conditioning = resolve(conditioning, target.num_classes, config.scale)
     if isinstance(conditioning, SoftTargets) and loss.needs_one_class:
         raise ValueError(

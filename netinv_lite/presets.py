@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ._core.validation import check_finite, check_whole
+from ._core.validation import check_finite, check_positive, check_whole
 from .conditioning import Label
 from .generator import FIELD, ConditionedGenerator
 from .losses import InversionLoss
@@ -57,18 +57,16 @@ class InversionConfig:
 
     def __post_init__(self) -> None:
         check_whole(self, steps=1, batch_size=2, latent_dim=1, width=2)
-        if not self.lr > 0 or not 0 <= self.dropout < 1 or not self.scale > 0:
-            raise ValueError(
-                f"lr={self.lr}, scale={self.scale} must be positive and "
-                f"dropout={self.dropout} lie in [0, 1)."
-            )
-        check_finite(self, "modulation")
-        if not 0 <= self.deformation <= 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
+        check_positive(self, "lr", "scale")
+        check_finite(self, "modulation", "dropout", "deformation", "shading")
+        if not self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout} must lie in [0, 1).")
+        if self.deformation > 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
             raise ValueError(
                 f"deformation={self.deformation} must lie in [0, 1], and needs a latent_dim of at "
                 f"least {2 * FIELD**2}."
             )
-        if not 0 <= self.shading <= 1:
+        if self.shading > 1:
             raise ValueError(f"shading={self.shading} must lie in [0, 1].")
         if self.start is not None and not 0 <= self.start <= 1:
             raise ValueError(f"start={self.start}: a fraction of the input range, 0 to 1, or None.")

@@ -125,14 +125,14 @@ faults = {
     "batch_size=1: a whole number of at least 2": lambda: nil.InversionConfig(batch_size=1),
     "width=1: a whole number of at least 2": lambda: nil.InversionConfig(width=1),
     "latent_dim=0: a whole number": lambda: nil.InversionConfig(latent_dim=0),
-    "lr=0, scale=2 must be positive": lambda: nil.InversionConfig(lr=0, scale=2),
-    "lr=nan, scale=2 must be positive": lambda: nil.InversionConfig(lr=float("nan"), scale=2),
+    "lr=0 must be positive": lambda: nil.InversionConfig(lr=0, scale=2),
+    "lr=nan must be positive": lambda: nil.InversionConfig(lr=float("nan"), scale=2),
     "scale=-1 must be positive": lambda: nil.InversionConfig(scale=-1),
     "modulation=-1 must be finite": lambda: nil.InversionConfig(modulation=-1),
     "deformation=2 must lie in [0, 1]": lambda: nil.InversionConfig(deformation=2),
-    "shading=-1 must lie in [0, 1]": lambda: nil.InversionConfig(shading=-1),
+    "shading=-1 must be finite and not negative": lambda: nil.InversionConfig(shading=-1),
     "a latent_dim of at least 18": lambda: nil.InversionConfig(deformation=0.1, latent_dim=8),
-    "dropout=1 lie in [0, 1)": lambda: nil.InversionConfig(dropout=1),
+    "dropout=1 must lie in [0, 1)": lambda: nil.InversionConfig(dropout=1),
     "start=1.5: a fraction of the input range": lambda: nil.InversionConfig(start=1.5),
     "patch=5 does not divide the image, 12x12": lambda: nil.ViT((1, 12, 12), 4, patch=5),
 }
@@ -151,11 +151,11 @@ def inversion():
 
 
 afterwards = {
-    "per_class=0: at least 1": lambda i: i.sample(per_class=0),
-    "per_class=-2: at least 1": lambda i: i.sample(-2),
+    "per_class=0: a whole number of at least 1": lambda i: i.sample(per_class=0),
+    "per_class=-2: a whole number of at least 1": lambda i: i.sample(-2),
     "Classes lie in 0..3, not 4..4": lambda i: i.sample(2, classes=[4]),
     "Classes lie in 0..3, not -1..2": lambda i: i.sample(2, classes=[-1, 2]),
-    "classes is empty": lambda i: i.sample(2, classes=[]),
+    "name at least one class": lambda i: i.sample(2, classes=[]),
     "n=0: at least 1": lambda i: i.accuracy(0),
     "z of shape (1, 8) is expected, not (1, 9)": lambda i: i.images(SOFT, torch.zeros(1, 9)),
     "z of shape (1, 8) is expected, not (2, 8)": lambda i: i.images(SOFT, torch.zeros(2, 8)),

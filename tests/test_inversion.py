@@ -480,7 +480,7 @@ def test_the_surest_of_many_are_kept_in_the_order_they_were_drawn():
         assert torch.allclose(few[k == c], many[k_many == c][best])
     one = inversion.sample(4, seed=3, choose_from=1)[0]
     assert torch.equal(one, inversion.sample(4, seed=3)[0])
-    with pytest.raises(ValueError, match="choose_from=0: at least 1"):
+    with pytest.raises(ValueError, match="choose_from=0: a whole number of at least 1"):
         inversion.sample(4, choose_from=0)
 
 

@@ -173,3 +173,21 @@ def test_classes_of_a_sample_stand_class_by_class():
 def test_a_network_without_a_range_is_measured_on_any_pixels():
     model = seeded(nn.Sequential, nn.Flatten(), nn.Linear(64, 3))
     assert 0 <= models.accuracy(model, 127 * (x + 1), y) <= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: nil.InversionConfig(lr="fast"), "lr='fast' must be positive and finite"),
+        (lambda: nil.InversionConfig(dropout=1), "dropout=1 must lie in"),
+        (lambda: invert(tiny_cnn(), loss="margin"), "loss='margin' has no terms: give"),
+        (lambda: invert(tiny_cnn(), config={}), "config={} is no InversionConfig"),
+        (lambda: invert(tiny_cnn(), seed=0.5), "seed=0.5: a whole number of at least 0"),
+        (lambda: invert(tiny_cnn()).sample(2.5), "per_class=2.5: a whole number"),
+        (lambda: invert(tiny_cnn()).sample(classes=3), "classes=3: name at least one class"),
+        (lambda: invert(tiny_cnn()).sample(classes=[]), r"classes=\[\]: name at least one"),
+    ],
+)
+def test_an_inversion_that_is_asked_wrongly_says_so(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
