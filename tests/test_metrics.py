@@ -383,3 +383,6 @@ def test_a_report_compares_with_real_images():
     assert diverse[("real images", "judge")] > 0.8 and covered[("real images", "judge")] > 0.9
     with pytest.raises(ValueError, match="no labels: give"):
         metrics.report(judge, x)
+    with pytest.raises(ValueError, match="at least one network"):
+        metrics.report({}, x, y)
+    assert metrics.report(judge, x, y.tolist()).equals(metrics.report(judge, x, y))

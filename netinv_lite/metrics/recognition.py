@@ -102,7 +102,7 @@ def inversion_accuracy(classifier: nn.Module, images: Tensor, labels: Tensor) ->
         True
     """
     out = logits(classifier, images)
-    return (out.argmax(1) == _check_labels(labels, out)).float().mean().item()
+    return (out.argmax(1) == check_labels(labels, out)).float().mean().item()
 
 
 def judge_accuracy(judge: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -155,7 +155,7 @@ def confidence(model: nn.Module, images: Tensor, labels: Tensor | None = None) -
         True
     """
     out = doubled(logits(model, images))
-    k = out.argmax(1) if labels is None else _check_labels(labels, out)
+    k = out.argmax(1) if labels is None else check_labels(labels, out)
     return out.softmax(1).gather(1, k[:, None]).mean().item()
 
 
@@ -218,7 +218,7 @@ def confusion(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     from sklearn.metrics import confusion_matrix
 
     out = logits(model, images)
-    k, read = _check_labels(labels, out).cpu().numpy(), out.argmax(1).cpu().numpy()
+    k, read = check_labels(labels, out).cpu().numpy(), out.argmax(1).cpu().numpy()
     shares = confusion_matrix(k, read, labels=range(out.shape[1]), normalize="true")
     return torch.from_numpy(shares).float().to(images.device)
 
@@ -238,7 +238,8 @@ def _batches(images: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     return images.split(batch_size)
 
 
-def _check_labels(labels: Tensor | Sequence[int], out: Tensor) -> Tensor:
+def check_labels(labels: Tensor | Sequence[int], out: Tensor) -> Tensor:
+    """The labels (N,), one for each row of logits (N,K) and less than K; else a ValueError."""
     labels = one_label_each(labels, len(out)).to(out.device)
     check_classes(labels, out.shape[1])
     return labels

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from .._core.arrays import one_label_each
+from .._core.arrays import doubled, one_label_each
 from .diversity import excess_vendi, prdc
-from .recognition import confidence, features, judge_accuracy, logits
+from .recognition import check_labels, features, logits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,14 +57,14 @@ def report(
 
     named = {"network": networks} if isinstance(networks, nn.Module) else dict(networks)
     sets = dict(images) if isinstance(images, Mapping) else {"generated": (images, labels)}
-    for name, (x, y) in sets.items():
+    if not named or not sets:
+        raise ValueError("Nothing is to be reported on: give at least one network and one set.")
+    for name, (_, y) in sets.items():
         if y is None:
             raise ValueError(f"The {name} images have no labels: give a target class for each.")
-        one_label_each(y, len(x))
+    reference = None
     if real is not None:
         reference, sets[REAL] = _halves(*real)
-    else:
-        reference = None
     rows = {
         (of, who): _row(model, x, y, reference)
         for of, (x, y) in sets.items()
@@ -80,11 +80,13 @@ def report(
 
 
 def _row(model: nn.Module, x: Tensor, y: Tensor, real: Labelled | None) -> dict[str, float]:
-    wrong = logits(model, x).argmax(1) != y.to(x.device)
+    out = logits(model, x)
+    y = check_labels(y, out)
+    confidence, prediction = doubled(out).softmax(1).max(1)
     row = {
-        "accuracy": judge_accuracy(model, x, y),
-        "confidence": confidence(model, x),
-        "when wrong": confidence(model, x[wrong]) if wrong.any() else float("nan"),
+        "accuracy": (prediction == y).double().mean().item(),
+        "confidence": confidence.mean().item(),
+        "when wrong": confidence[prediction != y].mean().item(),  # not a number where none is
     }
     if real is None:
         return row
@@ -97,6 +99,7 @@ def _row(model: nn.Module, x: Tensor, y: Tensor, real: Labelled | None) -> dict[
 
 
 def _halves(x: Tensor, y: Tensor) -> tuple[Labelled, Labelled]:
-    """Every second image of each class, and the others."""
-    order = y.argsort(stable=True).to(x.device)
-    return tuple((x[half], y.to(x.device)[half]) for half in (order[::2], order[1::2]))
+    """Every second image, class by class, and the others."""
+    y = one_label_each(y, len(x)).to(x.device)
+    order = y.argsort(stable=True)
+    return tuple((x[half], y[half]) for half in (order[::2], order[1::2]))
