@@ -18,7 +18,8 @@ from ._core.hooks import Tap
 from ._core.loop import Interrupted, kept
 from ._core.random_state import learning, seeded, with_gradients
 from .conditioning import Condition
-from .inversion import Inversion, adam, invert, scored, set_rate, untrained, warn_if_collapsed
+from .inversion import Inversion, adam, invert, rate, scored, untrained, warn_if_collapsed
+from .models.steps import set_rate
 
 __all__ = ["invert_many", "invert_together"]
 # What runs in one batch must share.
@@ -199,7 +200,7 @@ class Batch:
             self._hand_back()
 
     def _advance(self, tap: Tap, step: int) -> float:
-        set_rate(self.optimiser, self.config, step)
+        set_rate(self.optimiser, rate(self.config, step))
         conditions, z = self._draw()
         v = torch.stack([c.v for c in conditions])  # (S, B, K)
         y = torch.stack([c.y for c in conditions])  # (S, B, K)

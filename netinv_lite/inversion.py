@@ -31,6 +31,7 @@ from .conditioning import (
 )
 from .generator import ConditionedGenerator
 from .losses import Batch, Loss, surest
+from .models.steps import set_rate
 from .presets import PRESETS, InversionConfig
 
 if TYPE_CHECKING:
@@ -464,7 +465,7 @@ def train(
     tap = Tap(model, inversion.image_shape, features, statistics, inversion.input_range)
 
     def advance(t: int) -> dict[str, Tensor]:
-        set_rate(optimiser, inversion.config, t)
+        set_rate(optimiser, rate(inversion.config, t))
         return step(inversion, tap, optimiser)
 
     with frozen(model), tap:
@@ -493,18 +494,16 @@ def adam(parameters: Iterable[Tensor], config: InversionConfig) -> torch.optim.A
     return torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.99), fused=True)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, config: InversionConfig, t: int) -> None:
-    """Set the learning rate of a step: full for the first half, then a cosine to a twentieth.
+def rate(config: InversionConfig, t: int) -> float:
+    """The learning rate of step t: the highest for the first half, then a cosine to a twentieth.
 
     Args:
-        optimiser: whose rate is set.
         config: for the highest rate and the number of steps.
         t: the step, counted from 0.
     """
     share = t / config.steps
     factor = 1.0 if share < 0.5 else 0.05 + 0.475 * (1 + math.cos(2 * math.pi * (share - 0.5)))
-    for group in optimiser.param_groups:
-        group["lr"] = config.lr * factor
+    return config.lr * factor
 
 
 def untrained(
