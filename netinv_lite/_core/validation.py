@@ -155,8 +155,7 @@ def check_images(
             f"Images of shape (B, {', '.join(map(str, image_shape))}) are expected, "
             f"not {tuple(images.shape)}."
         )
-    if not torch.isfinite(images).all():
-        raise ValueError("The images hold NaN or infinity.")
+    check_numbers(images, "Images")
     slack = 1e-3 * (high - low)
     if len(images) and (images.min() < low - slack or images.max() > high + slack):
         raise ValueError(
