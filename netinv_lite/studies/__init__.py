@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "runner",
         "shortcuts",
         "small_networks",
+        "summaries",
         "tables",
         "training_sources",
     },
@@ -35,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "evaluation": ["quality", "real_images"],
         "registry": ["EXPERIMENTS"],
         "runner": ["Experiment", "run"],
+        "summaries": ["differences", "means"],
         "tables": ["load_results", "provenance", "summary"],
     },
 )
