@@ -15,6 +15,8 @@ import nbformat
 import numpy as np
 from PIL import Image
 
+import check_readers
+import prose_numbers
 import recorded
 from check_exercises import LABEL, exercises
 from execute import SIZE_LIMIT, WIDGET, cost_text, needed
@@ -61,11 +63,14 @@ def order(notebook, path):
 
 
 def record(notebook, path):
-    """Its code is what ran; and what that opened is on record, and still there to be copied."""
+    """Its code is what ran, its text says what came out, and what it opened is still there."""
     try:
         recorded.needed(notebook)
     except ValueError as error:
         yield str(error)
+    kept = notebook.metadata.get("netinv", {}).get("prose")
+    if prose_numbers.fields(notebook) and kept != prose_numbers.digest(notebook):
+        yield "its text has numbers that no run has filled in; run book/tools/execute.py"
 
 
 def faults(notebook, path):
@@ -169,6 +174,8 @@ def size(notebook, path):
 
 
 CHECKS = (opening, order, record, faults, cells, figures, exercises, size)
+# Chapters that are not yet written to the standard of `check_readers`.
+AWAITING = set(chapters())
 
 
 # --- the chapters together ------------------------------------------------------------------
@@ -201,7 +208,8 @@ def _unique_words(cell) -> list[str]:
 def complaints(path: Path) -> list[str]:
     """Everything that the checks have to say about one chapter."""
     notebook = nbformat.read(path, as_version=4)
-    return [complaint for check in CHECKS for complaint in check(notebook, path)]
+    checks = CHECKS if path.resolve() in AWAITING else (*CHECKS, *check_readers.CHECKS)
+    return [complaint for check in checks for complaint in check(notebook, path)]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Run chapters on fresh kernels, offline; store their outputs, cost, and the files they open.
+"""Run chapters on fresh kernels, offline; store outputs, numbers of the text, cost, and files.
 
 python book/tools/execute.py [book/01-*.ipynb ...]     without a name: every chapter
 """
@@ -20,6 +20,7 @@ import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
 
+import prose_numbers
 import recorded
 from fresh_machine import fresh_environment, run
 from recorded import code_digest
@@ -144,7 +145,8 @@ def keep_record(notebook, cost: dict, files: list[str]) -> None:
     if notebook.metadata.get("netinv", {}).get("code") != code:
         notebook.metadata.pop("netinv", None)  # other code, another cost
     fill_cost(notebook, cost)
-    notebook.metadata["netinv"].update(code=code, files=files)
+    prose = prose_numbers.digest(notebook)
+    notebook.metadata["netinv"].update(code=code, prose=prose, files=files)
 
 
 def fill_cost(notebook, cost: dict) -> None:
@@ -188,7 +190,9 @@ def execute(path: Path, *, threads: int = 1, timeout: int = 600) -> dict:
         home, log = Path(folder, "home"), Path(folder, "opened")
         home.mkdir()
         env = fresh_environment(home, threads=threads) | recorded.environment(log)
+        notebook.cells.append(prose_numbers.question(notebook))
         cost = run(notebook, path.parent, env=env, timeout=timeout)
+        prose_numbers.fill(notebook, prose_numbers.values(notebook.cells.pop()))
         files = recorded.entries(recorded.opened(log))
     tidy(notebook)
     keep_record(notebook, {**cost, "threads": threads}, files)

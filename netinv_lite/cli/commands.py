@@ -127,7 +127,9 @@ def _run(
     if judge is not None:
         new = inversion.sample(math.ceil(SAMPLES / inversion.num_classes), seed=2)
         said += f", an independent judge {metrics.judge_accuracy(judge, *new):.1%}"
-    print(f"Of {SAMPLES:,} new images {said} as asked. {seconds:.1f} seconds.", flush=True)
+    print(
+        f"Of {SAMPLES:,} new images {said} as the target class. {seconds:.1f} seconds.", flush=True
+    )
     return inversion
 
 

@@ -143,12 +143,12 @@ def confusion(
     fig = Figure(figsize=(WIDTH, 0.92 * WIDTH), layout="constrained")
     ax = fig.subplots()
     _heat_map(ax, shares, names, written=K <= 20)
-    ax.set(xlabel="read as", ylabel="asked for")
-    ax.set_title(f"{percent(right)} read as asked (the diagonal)")
+    ax.set(xlabel="prediction", ylabel="target class")
+    ax.set_title(f"{percent(right)} read as the target class (the diagonal)")
     i, j = np.unravel_index(np.argmax(shares - 2 * np.eye(K)), shares.shape)
     worst = f"The most frequent error: {names[i]} read as {names[j]}, {percent(shares[i, j])}."
     what = f"A heat map of {K} conditioned classes by {K} read ones; {percent(right)} of the images"
-    return told(fig, f"{what} are read as asked.", worst if right < 1 else "")
+    return told(fig, f"{what} are read as the target class.", worst if right < 1 else "")
 
 
 def _heat_map(ax: Axes, shares: np.ndarray, names: list[str], *, written: bool) -> None:

@@ -53,7 +53,7 @@ def image_grid(
             the images in its own.
 
     Returns:
-        A figure whose alternative text says what is drawn, and how much of it is read as asked.
+        A figure whose alternative text says what is drawn, and how much is read as its target class.
 
     Raises:
         ValueError: another shape, range or number of labels.
@@ -63,8 +63,8 @@ def image_grid(
         >>> digits = nil.load_data("digits")
         >>> x, y = digits.x_test[:6], digits.y_test[:6]
         >>> figure = nil.plot.image_grid(x, y, judge=nil.load_judge("digits"))
-        >>> figure.alt[-39:]
-        'The judge reads 6 of 6 as asked, 100 %.'
+        >>> figure.alt[-50:]
+        'The judge reads 6 of 6 as the target class, 100 %.'
     """
     readers = {"classifier": classifier, "judge": judge}
     readers = {who: model for who, model in readers.items() if model is not None}
@@ -80,7 +80,7 @@ def image_grid(
     for who, model in readers.items():  # the judge, where there is one, has the last word
         tags = readings(model, images, asked, span)
         n, N = int((tags == "").sum()), len(images)
-        lines.append(f"The {who} reads {n:,} of {N:,} as asked, {percent(n / N)}.")
+        lines.append(f"The {who} reads {n:,} of {N:,} as the target class, {percent(n / N)}.")
     H, W = pixels.shape[1:3]
     wide = W > 1.5 * H or (tags is not None and max(map(len, asked.names)) > 3)
     row = None if asked is None else asked.row
@@ -208,13 +208,13 @@ def compare(
     around = {
         "heads": [Heading(g * (n + 1), n, name) for g, name in enumerate(groups)],
         "feet": [Heading(g * (n + 1), n, share) for g, share in enumerate(shares)],
-        "lines": ["Share that the judge reads as asked."],
+        "lines": ["Share that the judge reads as the target class."],
         "notes": notes,
     }
     art = Gallery(pixels, np.concatenate(parts, axis=1)[:, :-1], rows, tags, **around)
     said = "; ".join(f"{name}, {share}" for name, share in zip(groups, shares, strict=True))
     what = f"{len(groups)} galleries side by side, the rows {asked.told(rows)}."
-    return told(art.draw(), what, f"The judge reads as asked: {said}.", *notes)
+    return told(art.draw(), what, f"The judge reads as the target class: {said}.", *notes)
 
 
 @drawn
@@ -269,7 +269,7 @@ def generators(
         share = (tags == "").reshape(G, -1).mean(1)
         low, high = percent(share.min()), percent(share.max())
         each = low if low == high else f"{low} to {high}"
-        lines = [f"The judge reads {each} of each generator's images as asked."]
+        lines = [f"The judge reads {each} of each generator's images as the target class."]
     rows, heads = [asked.rows[i] for i in present], [Heading(g, 1, str(g + 1)) for g in range(G)]
     cut = [f"Drawn: {G} of {len(images)} generators."] if len(images) > G else []
     notes = explained(shown[0]) + cut

@@ -126,7 +126,7 @@ class Gallery:
     lines: Sequence[str] = ()
     notes: Sequence[str] = ()
     reader: str = "judge"
-    right: str = "as asked"
+    right: str = "as the target class"
 
     def draw(self) -> Figure:
         """The figure, as wide as it needs to be and no wider than a page."""
@@ -183,7 +183,7 @@ class Gallery:
 
     def _key(self, marks: _Marks) -> str:
         if marks.name:
-            return f"{TICK}: read {self.right}; otherwise what the {self.reader} reads."
+            return f"{TICK}: read {self.right}; otherwise the {self.reader}'s prediction."
         return f"{TICK}: read {self.right} by the {self.reader}; {CROSS}: as another class."
 
     def _write_margins(self, ax: Axes, pitch: Pitch, rows: list[str], heads: list[Heading]) -> None:
