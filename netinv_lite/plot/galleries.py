@@ -53,7 +53,7 @@ def image_grid(
             the images in its own.
 
     Returns:
-        A figure whose alternative text says what is drawn, and how much is read as its target class.
+        A figure whose alternative text says what is drawn, and what is read as its target class.
 
     Raises:
         ValueError: another shape, range or number of labels.
