@@ -11,7 +11,7 @@ from torch import nn
 
 from helpers import SHAPE, assert_same, seeded, snapshot, tiny_cnn
 from netinv_lite import direct
-from netinv_lite.direct import stages
+from netinv_lite.direct import identified, stages
 from netinv_lite.direct.refinement import corrected
 from netinv_lite.direct.stages import Training
 from netinv_lite.direct.training import DirectConfig, LayerwiseInverse, inverse_of, invert_layers
@@ -481,3 +481,12 @@ def test_every_stage_runs_on_a_deep_network():
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         DirectConfig(**wrong)
+
+
+def test_identification_tells_images_apart_and_is_one_in_n_by_chance():
+    x = torch.rand(20, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    assert identified(x, x + 0.01 * torch.randn(x.shape)) == 1
+    assert identified(x, x.flip(0)) == 0
+    assert identified(x, x.mean(0, keepdim=True).expand_as(x)) == 1 / 20
+    with pytest.raises(ValueError, match="give at least two images"):
+        identified(x, x[:5])

@@ -3,6 +3,7 @@
 from .cost import estimate
 from .decoders import inverse_of
 from .inverse import DirectConfig, LayerwiseInverse, into_range
+from .likeness import identified
 from .partition import Block, chain, split
 from .training import invert_layers
 
@@ -12,6 +13,7 @@ __all__ = [
     "LayerwiseInverse",
     "chain",
     "estimate",
+    "identified",
     "into_range",
     "inverse_of",
     "invert_layers",

@@ -81,3 +81,35 @@ def compared(
         "cycle": ((again - a).norm() / a.norm()).item(),
         "agreement": same.float().mean().item(),
     }
+
+
+def identified(images: Tensor, made: Tensor) -> float:
+    """Top-1 identification: the share of images that are nearest to what came back from them.
+
+    i = argmin_j ‖x̂_i − x_j‖, over all images given; 1/N by chance, and for the same image every
+    time. It tells what PSNR and labels do not: that this image came back, and not one of its class.
+
+    Args:
+        images: x (N,C,H,W), at least two.
+        made: x̂ (N,C,H,W), what came back from each.
+
+    Returns:
+        The share, from 0 to 1.
+
+    Raises:
+        ValueError: shapes that differ, or fewer than two images.
+
+    Example:
+        >>> import torch
+        >>> from netinv_lite.direct import identified
+        >>> x = torch.rand(50, 1, 8, 8)
+        >>> identified(x, x + 0.01), identified(x, x.mean(0, keepdim=True).expand_as(x))
+        (1.0, 0.02)
+    """
+    if images.shape != made.shape or len(images) < 2:
+        raise ValueError(
+            f"images {tuple(images.shape)} and made {tuple(made.shape)}: give at least two images, "
+            "and what came back from each of them in the same order and shape."
+        )
+    nearest = torch.cdist(made.double().flatten(1), images.double().flatten(1)).argmin(1)
+    return (nearest == torch.arange(len(images), device=nearest.device)).double().mean().item()

@@ -20,7 +20,7 @@ from .._core.freezing import frozen
 from .._core.random_state import seeded
 from .._core.validation import check_name
 from ..applications.by_class import class_means as means_of
-from ..direct.inverse import compared
+from ..direct.likeness import compared, identified
 from ..direct.refinement import descended
 from ..direct.training import DirectConfig, LayerwiseInverse, invert_layers
 from ..models.zoo import load_classifier, load_judge
@@ -160,9 +160,10 @@ def direct(dataset: str, seed: int, method: str, source: str, depth: int) -> dic
     Returns:
         psnr in dB (mean of all images); ssim; cycle ‖f(x̂) − a‖/‖a‖; agreement and judge, the share
         of images to which the classifier and the judge give the class that they give the original;
-        values, how many numbers a representation holds; train_seconds and source_seconds, to train
-        the inverses of *all* depths and to make the images they learn on; image_ms, to bring one
-        image back: all of the processor, on one thread.
+        identified, the share that is nearest to its own original, of all originals; values, how
+        many numbers a representation holds; train_seconds and source_seconds, to train the inverses
+        of *all* depths and to make the images they learn on; image_ms, to bring one image back: all
+        of the processor, on one thread.
 
     Raises:
         ValueError: an unknown method or source.
@@ -220,14 +221,15 @@ def scores(
     """What the tables of direct inversion say of images `made` for the real x, both (N,C,H,W).
 
     Returns:
-        psnr, ssim, cycle, agreement, judge and values, as in `direct`.
+        psnr, ssim, cycle, agreement, judge, identified and values, as in `direct`.
     """
     judge = load_judge(dataset)
     with torch.no_grad(), frozen(inverse.model):
         same = judge(made).argmax(1) == judge(x).argmax(1)
         a = inverse.representations(x, depth)[-1]
         found = compared(inverse, x, a, made, depth)
-    return {**found, "judge": same.float().mean().item(), "values": a[0].numel()}
+    same_image = {"judge": same.float().mean().item(), "identified": identified(x, made)}
+    return {**found, **same_image, "values": a[0].numel()}
 
 
 # ---- the design ---------------------------------------------------------------------------------
