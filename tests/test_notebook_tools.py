@@ -37,6 +37,28 @@ def test_it_prints_what_the_hand_made_one_stores(executed):
     ][2:]
 
 
+def test_numbers_of_the_text_are_filled_in(tmp_path):
+    notebook = chapter()
+    notebook.cells[0].source = notebook.cells[0].source.replace("-->2<", "-->?<")
+    notebook.cells[2].source += "\nrows = [1, 2]"
+    notebook.cells[4].source += "\nThere are <!--= len(rows) -->many<!--/--> rows."
+    path = save(notebook, tmp_path)
+    execute.execute(path)
+    ran = nbformat.read(path, as_version=4)
+    assert '<!--= f"{1 + 1}" -->2<!--/-->' in ran.cells[0].source
+    assert "There are <!--= len(rows) -->2<!--/--> rows." in ran.cells[4].source
+    assert len(ran.cells) == len(notebook.cells) and not check.complaints(path)
+
+
+def test_a_number_that_cannot_be_computed_is_an_error(tmp_path, capsys):
+    notebook = chapter()
+    notebook.cells[0].source += "\n<!--= nothing_of_that_name -->0<!--/-->"
+    path = save(notebook, tmp_path)
+    before = path.read_bytes()
+    assert execute.main([str(path)]) == 1 and path.read_bytes() == before
+    assert "nothing_of_that_name" in capsys.readouterr().err
+
+
 def test_running_it_again_changes_nothing(executed):
     def without_cost():
         notebook = nbformat.read(executed, as_version=4)

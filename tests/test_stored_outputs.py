@@ -72,7 +72,7 @@ def drop(index):
 
 
 def ignore_many(notebook):
-    for cell in cells(notebook)[:5]:
+    for cell in cells(notebook)[:9]:
         cell.metadata["tags"] = [*cell.metadata.get("tags", []), "nbval-ignore-output"]
 
 
@@ -151,9 +151,9 @@ BREAKS = {
     "typed number": (set_figure("figure", "caption", "It reads 93 % of them."), "'93 %'"),
     "typed decimal": (set_figure("image", "alt", "A curve that rises up to 0.97."), "'0.97'"),
     "markdown picture": (replace(4, "## Exercise", "![](a.png)"), "markdown picture"),
-    "two exercises": (drop(4), "2 exercises"),
+    "five exercises": (drop(4), "5 exercises"),
     "no solution": (drop(7), "three cells after the text"),
-    "a fourth cell": (lambda n: n.cells.insert(8, code("1", "exercise-test")), "10 exercise"),
+    "a fourth cell": (lambda n: n.cells.insert(8, code("1", "exercise-test")), "19 exercise"),
     "another label": (replace(4, "ex-01-one", "ex-02-one"), "one label"),
     "no minutes": (replace(4, "minutes", "pages"), "`minutes`"),
     "no difficulty": (replace(4, "Difficulty", "Stars"), "`difficulty`"),
@@ -177,6 +177,17 @@ BREAKS = {
     ),
     "broken code": (set_source(4, "def test_one(f:"), "not Python"),
     "too large": (enlarge, "a chapter may have"),
+    "no results": (replace(0, "Results in brief", "Summary"), "no result box"),
+    "results at the end": (replace(0, "# A trial chapter", "# A trial\n\n## Begin"), "result box"),
+    "a typed number": (replace(0, "-->2<", "-->3<"), "no run has filled in"),
+    "a verdict": (set_outputs(2, stream("more than half: True\n")), "a verdict is no result"),
+    "one table": (lambda n: cells(n)[-1].update(outputs=[]), "1 tables"),
+    "wide": (set_source(2, f'print("the sum is", {"1 + " * 20}1)'), "76 are seen"),
+    "wide stub": (replace(5, "Twice x.", "Twice x, " * 10), "76 are seen"),
+    "long": (lambda n: n.cells.extend(code("x = 1\n" * 25) for _ in range(15)), "visible code"),
+    "wordy": (replace(0, "They did.", "They did. " * 2500), "words; 4500"),
+    "private": (replace(0, "They did.", "It was read as asked."), "does not use: as asked"),
+    "two call-outs": (replace(0, "{admonition} Recap", "{math}"), "2 call-outs"),
 }
 
 
@@ -207,6 +218,21 @@ def test_another_address_in_the_set_up_cell_is_no_edit(tmp_path):
     notebook = stored_chapter()
     cells(notebook)[0].source += "\nADDRESS = 'https://example.org/book'"
     assert check.complaints(save(notebook, tmp_path)) == []
+
+
+def test_folded_code_may_be_wide_and_long(tmp_path):
+    notebook = stored_chapter()
+    set_source(1, "\n".join(["x = 1" + " + 1" * 20] * 30))(notebook)
+    set_tags(1, "hide-input")(notebook)
+    complaints = check.complaints(save(notebook, tmp_path))
+    assert not [what for what in complaints if "columns" in what or "lines" in what]
+
+
+def test_a_study_needs_fewer_exercises(tmp_path):
+    notebook = stored_chapter()
+    notebook.cells = notebook.cells[:16] + notebook.cells[28:]
+    path = save(notebook, tmp_path, "18-study.ipynb")
+    assert not [what for what in check.complaints(path) if "are wanted" in what]
 
 
 def test_dots_are_an_empty_stub():

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import nbformat
+import pandas as pd  # noqa: F401 - the cells that are read here use it
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -19,9 +20,24 @@ TITLE = """# A trial chapter
 
 <!-- cost -->not measured<!-- /cost -->
 
-## What you will be able to show
-That the tools work."""
-SETUP = "import matplotlib.pyplot as plt\nimport netinv_lite as nil"
+**What you will be able to show**: that the tools work.
+
+:::{admonition} Results in brief
+| Question | Result |
+| --- | --- |
+| What is 1 + 1? | <!--= f"{1 + 1}" -->2<!--/--> |
+:::
+
+:::{admonition} Key idea
+Cells compute what the text says.
+:::
+
+:::{admonition} Recap
+They did.
+:::"""
+TABLE = """pd.DataFrame({{"judge": [{}]}}, index=["mnist"])"""
+TABLES = 0.5, 0.25
+SETUP = "import matplotlib.pyplot as plt\nimport netinv_lite as nil\nimport pandas as pd"
 PLOT = "plt.plot([x * x for x in range(-9, 10)])\nplt.show()"
 TEXT = """## Exercise
 :::{{exercise}} Double it
@@ -48,18 +64,19 @@ def code(source, *tags, **metadata):
 
 
 def chapter():
-    """A whole chapter, not yet executed: 12 code cells, three exercises, a figure."""
+    """A whole chapter, not yet executed: a figure, six exercises, two tables."""
     cells = [
         new_markdown_cell(TITLE),
         code(SETUP, "setup", "nbval-ignore-output"),
         code(PLOT, mystnb=FIGURE),
         code('print("the sum is", 1 + 1)'),
     ]
-    for name in ("one", "two", "three"):
+    for name in ("one", "two", "three", "four", "five", "six"):
         cells.append(new_markdown_cell(TEXT.format(name=name)))
         cells.append(code(STUB.format(name=name), "exercise-stub"))
         cells.append(code(TEST.format(name=name), "exercise-test"))
         cells.append(code(SOLUTION.format(name=name), "exercise-solution", "hide-cell"))
+    cells += [code(TABLE.format(value)) for value in TABLES]
     return new_notebook(cells=cells)
 
 
@@ -75,6 +92,10 @@ def stored_chapter(files=()):
             name = cell.source.split("nil.attempt(test_")[1].split(",")[0]
             solved = f"Solved: {name} doubles.\n", f"Not yet: {name} is still empty.\n"
             cell.outputs = [stream(solved["exercise-test" in cell.metadata.tags])]
+        elif "DataFrame" in cell.source:
+            table = eval(cell.source)
+            data = {"text/plain": repr(table), "text/html": table._repr_html_()}
+            cell.outputs = [new_output("execute_result", data=data, execution_count=number)]
         elif "print" in cell.source:
             cell.outputs = [stream("the sum is 2\n")]
         elif "plt.show" in cell.source:
