@@ -94,7 +94,7 @@ def stored_chapter(files=()):
             cell.outputs = [stream(solved["exercise-test" in cell.metadata.tags])]
         elif "DataFrame" in cell.source:
             table = eval(cell.source)
-            data = {"text/plain": repr(table), "text/html": table._repr_html_()}
+            data = {"text/html": table._repr_html_(), "text/plain": repr(table)}
             cell.outputs = [new_output("execute_result", data=data, execution_count=number)]
         elif "print" in cell.source:
             cell.outputs = [stream("the sum is 2\n")]
