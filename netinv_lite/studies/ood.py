@@ -243,7 +243,7 @@ def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
 
 
 def longer(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    """The loop with more epochs, so more rounds of exclusion; a plain network; and three controls."""
+    """The loop with more epochs, so with more rounds; a plain network; and three controls."""
     garbage = ("foreign", "synthetic", "untrained", "inverted")
     kinds = [*product(("none",), NAMES), *product(garbage, ("garbage",))]
     return _against_others(sets, seeds, kinds, epochs=[LONGER])
