@@ -34,6 +34,9 @@ def test_one_run_has_no_spread_and_nothing_measured_is_empty():
     some = RUNS.assign(empty=np.nan).query("seed == 0 and dataset == 'mnist'")
     table = means(some, "method", ["judge", "empty"])
     assert table.loc["ours", "judge"] == "0.50" and table.loc["ours", "empty"] == ""
+    for interval in (False, True):  # as the ε of a training without privacy
+        table = means(RUNS.assign(judge=np.inf), "method", ["judge"], interval=interval)
+        assert table.loc["ours", "judge"] == "inf"
 
 
 @pytest.mark.parametrize("by", ["method", ["method", "dataset"]])

@@ -153,7 +153,8 @@ def _with_deviation(runs: np.ndarray, digits: int) -> str:
     runs = runs[~np.isnan(runs)]
     if not runs.size:
         return ""
-    deviation = f" ± {runs.std(ddof=1):.{digits}f}" if runs.size > 1 else ""
+    spread = runs.size > 1 and np.isfinite(runs).all()
+    deviation = f" ± {runs.std(ddof=1):.{digits}f}" if spread else ""
     return f"{runs.mean():.{digits}f}{deviation}"
 
 
@@ -162,7 +163,7 @@ def _with_interval(runs: np.ndarray, digits: int, sign: str = "") -> str:
     if not runs.size:
         return ""
     mean, shown = runs.mean(), f"{sign}.{digits}f"
-    if runs.size == 1:
+    if runs.size == 1 or not np.isfinite(runs).all():
         return f"{mean:{shown}}"
     half = stats.t.ppf((1 + LEVEL) / 2, runs.size - 1) * stats.sem(runs)
     return f"{mean:{shown}} [{mean - half:{shown}}, {mean + half:{shown}}]"
