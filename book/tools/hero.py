@@ -106,7 +106,8 @@ def draw(strips: list[Strip]) -> Figure:
         fig.text(margin / WIDTH, 1 - (y + 0.17) / height, shown.row.title, weight="bold", **look)
         colour = RIGHT if judge >= 0.5 else WRONG
         said = f"classifier {percent(own)},  judge"
-        fig.text(1 - 0.62 / WIDTH, 1 - (y + 0.17) / height, said, ha="right", color=INK, **look)
+        beside = 1 - (0.14 + 0.12 * len(percent(judge))) / WIDTH
+        fig.text(beside, 1 - (y + 0.17) / height, said, ha="right", color=INK, **look)
         large = {**look, "size": 12, "weight": "bold", "color": colour, "ha": "right"}
         fig.text(1 - margin / WIDTH, 1 - (y + 0.17) / height, percent(judge), **large)
         y += head
