@@ -20,13 +20,13 @@ import execute
 import recorded
 import standalone
 from fresh_machine import fresh_environment
-from setup_cell import ROOT, chapters
+from setup_cell import ROOT, pages
 from throwaway import code, save, stored_chapter, stream
 
 # Those that open most kinds of shipped files: judges, referees, the deep network, generators.
 SELF_CONTAINED = ("01", "08", "10", "11", "15", "16")
-CHAPTERS = [path for path in chapters() if path.name[:2] not in SELF_CONTAINED]
-COPIED = [path for path in chapters() if path.name[:2] in SELF_CONTAINED]
+CHAPTERS = [path for path in pages() if path.name[:2] not in SELF_CONTAINED]
+COPIED = [path for path in pages() if path.name[:2] in SELF_CONTAINED]
 LONGEST = 900  # seconds for one chapter, on a busy machine
 
 

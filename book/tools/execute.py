@@ -24,7 +24,7 @@ import prose_numbers
 import recorded
 from fresh_machine import fresh_environment, run
 from recorded import code_digest
-from setup_cell import chapters
+from setup_cell import pages
 
 SIZE_LIMIT = 1_500_000  # bytes of one notebook
 PNG_LIMIT = 100_000  # bytes above which a figure is stored in 256 colours
@@ -207,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
     options = parser.parse_args(arguments)
     failed = 0
-    for path in options.notebooks or chapters():
+    for path in options.notebooks or pages():
         print(f"{path.name} …", end=" ", flush=True)
         try:
             cost = execute(path.resolve(), threads=options.threads, timeout=options.timeout)

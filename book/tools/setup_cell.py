@@ -30,6 +30,11 @@ def chapters(root: Path = ROOT) -> list[Path]:
     return sorted((root / "book").glob("[0-9][0-9]-*.ipynb"))
 
 
+def pages(root: Path = ROOT) -> list[Path]:
+    """The chapters, and the page of answers, which has no number."""
+    return [*chapters(root), *(root / "book").glob("answers.ipynb")]
+
+
 def repository_url(root: Path = ROOT) -> str:
     """`repository.url` of `_config.yml`, read without a YAML library (Colab may lack one)."""
     text = (root / "_config.yml").read_text(encoding="utf-8")
