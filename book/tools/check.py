@@ -95,7 +95,7 @@ def cells(notebook, path):
     """Short cells, few of them unchecked, none hidden from the checks."""
     code = code_cells(notebook)
     for number, cell in enumerate(code, 1):
-        lines, folded = len(cell.source.splitlines()), {"hide-input", "exercise-test"}
+        lines, folded = len(cell.source.splitlines()), {"hide-input", "hide-cell", "exercise-test"}
         allowed = FOLDED_LINES if tags(cell) & folded else LINES
         if not cell.source.strip() or lines > allowed:
             yield f"code cell {number}: {lines} lines; 1 to {allowed} are allowed"
