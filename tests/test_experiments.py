@@ -21,6 +21,7 @@ from netinv_lite.studies import readability_diversity as front
 from netinv_lite.studies import readability_methods as methods
 from netinv_lite.studies import runner as experiments
 from netinv_lite.studies.registry import EXPERIMENTS
+from netinv_lite.studies.summaries import means
 
 HERE = Path(__file__).parent
 
@@ -121,12 +122,11 @@ def test_runs_fail_one_by_one_and_are_tried_again(grid):
     assert same(table, run(grid, fresh=True))
 
 
-def test_a_summary_has_means_and_spreads(grid):
-    table = experiments.summary(run(grid))
-    assert table.index.tolist() == [1, 2]
-    assert table["value"]["mean"].tolist() == pytest.approx([1, 5 / 3])
-    assert table["value"]["std"].tolist() == pytest.approx([1, pd.Series([0.0, 1, 4]).std()])
-    assert table[("seeds", "")].tolist() == [3, 3]
+def test_means_of_a_run_find_settings_and_measurements_by_themselves(grid):
+    table = means(run(grid), digits=3)
+    spread = pd.Series([0.0, 1, 4]).std()
+    assert table.index.tolist() == [1, 2] and table["runs"].tolist() == [3, 3]
+    assert table["value"].tolist() == ["1.000 ± 1.000", f"1.667 ± {spread:.3f}"]
 
 
 # ---- processes and clusters -----------------------------------------------------------------

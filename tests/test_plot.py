@@ -508,7 +508,7 @@ def test_soft_targets_are_rows_that_say_what_was_asked():
 
 def test_a_soft_target_is_met_by_any_class_that_it_asks_for_most():
     v = torch.tensor([[0.5, 0.5, 0], [0, 0.25, 0.75]]).repeat_interleave(2, 0)
-    x = images_read_as([0, 1, 1, 2])  # the third is read as what was the target class for less
+    x = images_read_as([0, 1, 1, 2])  # the third is read as the smaller share
     fig = plot.image_grid(x, v, judge=Reader(3))
     assert "The judge reads 3 of 4 as the target class, 75 %." in fig.alt
     both = plot.compare({"a": x, "b": x}, v, judge=Reader(3))

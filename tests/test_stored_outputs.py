@@ -180,6 +180,7 @@ BREAKS = {
     "too large": (enlarge, "a chapter may have"),
     "no results": (replace(0, "Results in brief", "Summary"), "no result box"),
     "results at the end": (replace(0, "# A trial chapter", "# A trial\n\n## Begin"), "result box"),
+    "typed results": (replace(0, '<!--= f"{1 + 1}" -->2<!--/-->', "2"), "no number that a cell"),
     "a typed number": (replace(0, "-->2<", "-->3<"), "no run has filled in"),
     "a verdict": (set_outputs(2, stream("more than half: True\n")), "a verdict is no result"),
     "one table": (lambda n: cells(n)[-1].update(outputs=[]), "1 tables"),

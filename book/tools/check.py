@@ -23,7 +23,7 @@ from execute import SIZE_LIMIT, WIDGET, cost_text, needed
 from read_cells import code_cells, description, pictures, tags, text_of
 from setup_cell import chapters, pages
 
-LINES, FOLDED_LINES = 25, 40  # of a code cell; of one that is folded, or tests an exercise
+LINES = 25  # of a code cell
 SECONDS = 180  # of a chapter
 FORBIDDEN_TAGS = {"raises-exception", "nbval-skip", "nbval-raises-exception"}
 BAR = re.compile(r"\d+%\|.*\|.*\[.*\]|^\d+(it|step|batch)? ?\[.*\]$")
@@ -95,10 +95,9 @@ def cells(notebook, path):
     """Short cells, few of them unchecked, none hidden from the checks."""
     code = code_cells(notebook)
     for number, cell in enumerate(code, 1):
-        lines, folded = len(cell.source.splitlines()), {"hide-input", "hide-cell", "exercise-test"}
-        allowed = FOLDED_LINES if tags(cell) & folded else LINES
-        if not cell.source.strip() or lines > allowed:
-            yield f"code cell {number}: {lines} lines; 1 to {allowed} are allowed"
+        lines = len(cell.source.splitlines())
+        if not cell.source.strip() or lines > LINES:
+            yield f"code cell {number}: {lines} lines; 1 to {LINES} are allowed"
         if tags(cell) & FORBIDDEN_TAGS or "NBVAL_" in cell.source:
             yield f"code cell {number}: a mark that hides it from the checks"
         if "remove-cell" in tags(cell):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from check_exercises import EXERCISE
+from prose_numbers import FIELD
 from read_cells import code_cells, tags, text_of
 
 WIDTH = 76  # columns of the page
@@ -31,9 +32,11 @@ PRIVATE = re.compile(
 
 def results(notebook, path):
     """The answer stands first; results are tables and figures, and no line is a verdict."""
-    before = _text(notebook).split("\n## ")[0]
-    if RESULTS not in before:
+    _, _, box = _text(notebook).split("\n## ")[0].partition(RESULTS)
+    if not box:
         yield f"no result box, `{RESULTS}`, before the first section"
+    elif not FIELD.search(box.split("\n:::")[0]):
+        yield "the result box holds no number that a cell computes"
     tables = 0
     for number, cell in enumerate(code_cells(notebook), 1):
         if tags(cell) & {"remove-cell", "remove-output", "setup"} or tags(cell) & EXERCISE_CELLS:

@@ -228,6 +228,7 @@ def experiment(args: Namespace) -> int:
     """
     from ..studies import runner
     from ..studies.registry import EXPERIMENTS
+    from ..studies.summaries import means
 
     if not args.name:
         for one in EXPERIMENTS.values():
@@ -243,7 +244,7 @@ def experiment(args: Namespace) -> int:
         table = runner.run(EXPERIMENTS[args.name], **{name: getattr(args, name) for name in names})
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"the runs that were done are kept in {path}. To go on:") from stop
-    print(runner.summary(table).to_string(float_format="{:.3f}".format))
+    print(means(table, digits=3).to_string())
     failed = table[table["error"] != ""]
     for _, row in failed.iterrows():
         print(f"failed: {row['run']}: {row['error']}")

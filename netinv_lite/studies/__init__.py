@@ -37,6 +37,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "registry": ["EXPERIMENTS"],
         "runner": ["Experiment", "run"],
         "summaries": ["differences", "means"],
-        "tables": ["load_results", "provenance", "summary"],
+        "tables": ["load_results", "provenance"],
     },
 )

@@ -21,12 +21,12 @@ from ..inversion import invert
 from ..models.zoo import DEEP, shipped
 from .evaluation import load_network, wanted
 from .executors import worded, workers
-from .tables import KEYS, Row, describe, framed, known, load_results, provenance, summary, write
+from .tables import KEYS, Row, describe, framed, known, load_results, provenance, write
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KEYS", "Experiment", "attempt", "key", "load_results", "provenance", "run", "summary"]
+__all__ = ["KEYS", "Experiment", "attempt", "key", "load_results", "provenance", "run"]
 
 Settings = dict[str, Any]  # of one run: what its row begins with
 

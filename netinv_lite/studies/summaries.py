@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from .tables import KEYS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,8 +18,8 @@ LEVEL = 0.95  # of every interval
 
 def means(
     frame: pd.DataFrame,
-    by: str | Sequence[str],
-    measures: Sequence[str] | Mapping[str, str],
+    by: str | Sequence[str] | None = None,
+    measures: Sequence[str] | Mapping[str, str] | None = None,
     *,
     interval: bool = False,
     beside: Mapping[str, Mapping[str, float]] | None = None,
@@ -26,9 +28,11 @@ def means(
     """Mean and spread of measurements, a row for each setting.
 
     Args:
-        frame: a row for each run, as from `load_results`.
-        by: the columns that tell the settings apart.
-        measures: the columns that are summarised; or {column: heading}.
+        frame: a row for each run, as from `load_results` or `run`; what failed is left out.
+        by: the columns that tell the settings apart; None for those of whole numbers and words that
+            differ between runs, but the seed.
+        measures: the columns that are summarised; or {column: heading}; None for all numbers that
+            were measured.
         interval: give the 95 % t-interval of the mean over the runs, not the standard deviation.
         beside: rows that come last, such as {"chance": {"judge": 0.1}}.
         digits: after the point.
@@ -49,7 +53,10 @@ def means(
     """
     import pandas as pd
 
-    keys, headings = _names(by), _headings(measures)
+    if "error" in frame:
+        frame = frame[frame["error"] == ""]
+    keys = _settings(frame) if by is None else _names(by)
+    headings = _headings(_measured(frame) if measures is None else measures)
     _check_columns(frame, [*keys, *headings])
     groups = frame.groupby(keys if len(keys) > 1 else keys[0], sort=False, dropna=False)
     spread = _with_interval if interval else _with_deviation
@@ -167,6 +174,15 @@ def _with_interval(runs: np.ndarray, digits: int, sign: str = "") -> str:
         return f"{mean:{shown}}"
     half = stats.t.ppf((1 + LEVEL) / 2, runs.size - 1) * stats.sem(runs)
     return f"{mean:{shown}} [{mean - half:{shown}}, {mean + half:{shown}}]"
+
+
+def _measured(frame: pd.DataFrame) -> list[str]:
+    return [c for c in frame if frame[c].dtype.kind == "f" and c not in KEYS]
+
+
+def _settings(frame: pd.DataFrame) -> list[str]:
+    found = [c for c in frame if c not in (*_measured(frame), *KEYS, "seed")]
+    return [c for c in found if frame[c].nunique() > 1] or found[:1]
 
 
 def _names(by: str | Sequence[str]) -> list[str]:

@@ -72,32 +72,6 @@ def _stored(file: str, folder: str | Path | None) -> Path:
     return path
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and number of seeds of every measurement.
-
-    Args:
-        frame: what `run` returned.
-
-    Returns:
-        A row for each setting, the columns (measurement, "mean") and (measurement, "std").
-
-    Example:
-        >>> import pandas as pd
-        >>> import netinv_lite as nil
-        >>> rows = {"dataset": "digits", "seed": [0, 1], "accuracy": [0.9, 0.7], "error": ""}
-        >>> table = nil.studies.summary(pd.DataFrame(rows))
-        >>> round(table["accuracy"]["mean"].item(), 2), table["seeds"].item()
-        (0.8, 2)
-    """
-    measured = [c for c in frame.columns if frame[c].dtype.kind == "f" and c not in KEYS]
-    settings = [c for c in frame.columns if c not in (*measured, *KEYS, "seed")]
-    settings = [c for c in settings if frame[c].nunique() > 1] or settings[:1]
-    groups = frame[frame["error"] == ""].groupby(settings, sort=False)
-    table = groups[measured].agg(["mean", "std"])
-    table.insert(0, ("seeds", ""), groups["seed"].nunique())
-    return table
-
-
 def known(path: Path) -> dict[str, Row]:
     """The rows of the table at `path` by their key; {} where there is none.
 
