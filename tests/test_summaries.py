@@ -55,6 +55,15 @@ def test_differences_are_paired():
     assert two.loc[("svhn", 2), "judge"] == "-0.32" and len(two) == 6
 
 
+def test_no_zero_has_a_minus():
+    tiny = RUNS.assign(judge=-1e-4 * (RUNS["method"] == "ours"))
+    assert (
+        differences(tiny, "method", "ours", "theirs", ["judge"])["judge"]
+        .item()
+        .startswith("+0.00 [")
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -58,13 +59,8 @@ def means(
     keys = _settings(frame) if by is None else _names(by)
     headings = _headings(_measured(frame) if measures is None else measures)
     _check_columns(frame, [*keys, *headings])
-    groups = frame.groupby(keys if len(keys) > 1 else keys[0], sort=False, dropna=False)
     spread = _with_interval if interval else _with_deviation
-    texts = {
-        heading: groups[column].agg(lambda runs: spread(runs.to_numpy(float), digits))
-        for column, heading in headings.items()
-    }
-    table = pd.DataFrame({**texts, "runs": groups.size()})
+    table = _table(frame.groupby(_key(keys), sort=False, dropna=False), headings, spread, digits)
     if not beside:
         return table
     more = pd.DataFrame("", index=_last(beside, len(keys)), columns=table.columns)
@@ -112,8 +108,6 @@ def differences(
         >>> shown["pairs"].tolist()
         [3, 3, 3]
     """
-    import pandas as pd
-
     keys, headings = _names(by), _headings(measures)
     match = list(dict.fromkeys([*keys, *alike]))
     _check_columns(frame, [column, *match, *headings])
@@ -122,14 +116,11 @@ def differences(
     )
     _check_pairs(one, other, f"{column} = {first!r}", f"{second!r}")
     gaps = (one - other).dropna(how="all").reset_index()
-    groups = gaps.groupby(keys if len(keys) > 1 else keys[0], sort=False) if keys else ()
-    rows = {
-        name: [_with_interval(some[c].to_numpy(float), digits, "+") for c in headings] + [len(some)]
-        for name, some in groups or [(f"{first} − {second}", gaps)]
-    }
-    index = pd.MultiIndex.from_tuples(rows, names=keys) if len(keys) > 1 else pd.Index(rows)
-    table = pd.DataFrame(rows.values(), index=index, columns=[*headings.values(), "pairs"])
-    return table.rename_axis(keys or None) if len(keys) < 2 else table
+    if not keys:
+        gaps["pair"] = f"{first} − {second}"
+    groups = gaps.groupby(_key(keys or ["pair"]), sort=False)
+    table = _table(groups, headings, partial(_with_interval, sign="+"), digits)
+    return table.rename(columns={"runs": "pairs"}).rename_axis(keys or None)
 
 
 def _check_pairs(one: pd.DataFrame, other: pd.DataFrame, first: str, second: str) -> None:
@@ -156,24 +147,42 @@ def _last(names: Iterable[str], levels: int) -> pd.Index:
     )
 
 
+def _table(
+    groups: Any, headings: Mapping[str, str], spread: Callable[..., str], digits: int
+) -> pd.DataFrame:
+    """Text for each group and measure, and the number of runs."""
+    import pandas as pd
+
+    texts = {
+        heading: groups[column].agg(lambda runs: spread(runs.to_numpy(float), digits))
+        for column, heading in headings.items()
+    }
+    return pd.DataFrame({**texts, "runs": groups.size()})
+
+
 def _with_deviation(runs: np.ndarray, digits: int) -> str:
     runs = runs[~np.isnan(runs)]
     if not runs.size:
         return ""
     spread = runs.size > 1 and np.isfinite(runs).all()
     deviation = f" ± {runs.std(ddof=1):.{digits}f}" if spread else ""
-    return f"{runs.mean():.{digits}f}{deviation}"
+    return _number(runs.mean(), digits) + deviation
 
 
 def _with_interval(runs: np.ndarray, digits: int, sign: str = "") -> str:
     runs = runs[~np.isnan(runs)]
     if not runs.size:
         return ""
-    mean, shown = runs.mean(), f"{sign}.{digits}f"
+    mean = runs.mean()
     if runs.size == 1 or not np.isfinite(runs).all():
-        return f"{mean:{shown}}"
+        return _number(mean, digits, sign)
     half = stats.t.ppf((1 + LEVEL) / 2, runs.size - 1) * stats.sem(runs)
-    return f"{mean:{shown}} [{mean - half:{shown}}, {mean + half:{shown}}]"
+    low, high = (_number(end, digits, sign) for end in (mean - half, mean + half))
+    return f"{_number(mean, digits, sign)} [{low}, {high}]"
+
+
+def _number(value: float, digits: int, sign: str = "") -> str:
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # no zero has a minus
 
 
 def _measured(frame: pd.DataFrame) -> list[str]:
@@ -187,6 +196,10 @@ def _settings(frame: pd.DataFrame) -> list[str]:
 
 def _names(by: str | Sequence[str]) -> list[str]:
     return [by] if isinstance(by, str) else list(by)
+
+
+def _key(keys: list[str]) -> str | list[str]:
+    return keys[0] if len(keys) == 1 else keys
 
 
 def _headings(measures: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
