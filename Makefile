@@ -50,5 +50,5 @@ $(VENV)/.installed-book: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book,test,imagenet]"
 	@touch $@ $(VENV)/.installed-book

@@ -14,9 +14,11 @@ from .._core.device import pick_device, unwrapped
 from .._core.serialization import SHIPPED, located, read_tensors, sha256, write_json, write_tensors
 from .._core.validation import check_name
 from .architectures import ARCHITECTURES
+from .imagenet import load_imagenet
 
 INDEPENDENT = ("-judge", "-referee")  # networks that are never inverted, by the end of their name
 DESCRIBED = ("architecture", "arguments", "input_range", "classes")  # what `build` needs
+IMAGENET = "imagenet"  # of the extra, not among those that ship
 DEEP = "-resnet20"  # the end of the name of those whose depth is the question
 
 
@@ -48,7 +50,8 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
 
     Args:
         name: "digits", "mnist", "fashion_mnist", "svhn" or "cifar10", each also with "-robust",
-            or "cifar10-resnet20"; or the path of a `.safetensors` file.
+            or "cifar10-resnet20"; "imagenet", EfficientNet-Lite0 at 224 pixels, which needs the
+            extra of that name; or the path of a `.safetensors` file.
         device: where it is to be; "auto" is a GPU if there is one.
 
     Returns:
@@ -57,6 +60,7 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
     Raises:
         ValueError: an unknown name, a truncated file or a changed byte.
         FileNotFoundError: there is no such file, or no JSON beside it.
+        ModuleNotFoundError: the extra `imagenet` is not installed.
 
     Example:
         >>> import netinv_lite as nil
@@ -66,8 +70,10 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
     """
     if Path(str(name)).suffix or len(Path(str(name)).parts) > 1:
         return load_file(name, device)
+    if name == IMAGENET:
+        return load_imagenet("classifier", device=device)
     known = [key for key in shipped() if not key.endswith(INDEPENDENT)]
-    check_name(name, known, "classifier")
+    check_name(name, [*known, IMAGENET], "classifier")
     return load_file(SHIPPED / "weights" / f"{name}.safetensors", device)
 
 
@@ -75,7 +81,8 @@ def load_judge(name: str = "mnist", *, device: str | torch.device = "cpu") -> nn
     """An independent network for a data set: other architecture, seed and augmentation.
 
     Args:
-        name: the data set, such as "mnist"; "mnist-robust" has the judge of "mnist".
+        name: the data set, such as "mnist"; "mnist-robust" has the judge of "mnist". That of
+            "imagenet" is EfficientNet-Lite2.
         device: where it is to be; "auto" is a GPU if there is one.
 
     Returns:
@@ -96,7 +103,7 @@ def load_referee(name: str = "mnist", *, device: str | torch.device = "cpu") -> 
     """A second judge, of a third architecture, kept for reporting: no setting was chosen by it.
 
     Args:
-        name: the data set, as in `load_judge`.
+        name: the data set, as in `load_judge`. That of "imagenet" is EfficientNet-Lite1.
         device: where it is to be; "auto" is a GPU if there is one.
 
     Returns:
@@ -115,8 +122,10 @@ def load_referee(name: str = "mnist", *, device: str | torch.device = "cpu") -> 
 
 def _independent(name: str, role: str, device: str | torch.device) -> nn.Module:
     name = str(name).removesuffix("-robust").removesuffix(f"-{role}")
+    if name == IMAGENET:
+        return load_imagenet(role, device=device)
     known = [key.removesuffix(f"-{role}") for key in shipped() if key.endswith(f"-{role}")]
-    check_name(name, known, role)
+    check_name(name, [*known, IMAGENET], role)
     return load_file(SHIPPED / "weights" / f"{name}-{role}.safetensors", device)
 
 
