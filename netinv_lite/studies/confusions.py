@@ -1,8 +1,9 @@
 """Confusions: predicted from inverted images, counted on real ones.
 
 Question: do inverted images predict which classes are confused on real ones?
-Primary outcome: `answers_within`, the rank correlation with the real confusions, against the
-control of permuted class names, `answers_control_95`.
+Primary outcome: `answers`, the rank correlation with the real confusions, against the control of
+permuted class names, `answers_control_95`, and against the last layer, `rows`. Second:
+`answers_within`.
 Table: confusions.csv, a row for each set, seed and network.
 """
 
