@@ -1,8 +1,8 @@
 """Shortcuts planted in one class, and looked for without data.
 
 Question: does inversion find a planted shortcut, and none where there is none?
-Primary outcomes: `class_right` and `place_right` where something was planted, and `index`, the
-anomaly index, where nothing was.
+Primary outcomes: `class_right` where something was planted and `score` is above those of the runs
+of kind "calibration"; and `score` above them where nothing was planted.
 Table: shortcuts.csv, a row for each set, seed, `architecture` and `kind` of cue.
 """
 
