@@ -8,9 +8,11 @@ from torch.nn import functional as F
 
 import netinv_lite as nil
 from helpers import Own, assert_same, reader, snapshot, tiny_cnn
-from netinv_lite.baselines.pixel_ascent import PRESETS, Ascent, AscentConfig, log_odds, pixel_ascent
+from netinv_lite.baselines.ascent import Ascent, AscentConfig, log_odds
+from netinv_lite.baselines.pixel_ascent import PRESETS, pixel_ascent
 
 FEW = AscentConfig(steps=4, batch_size=8)
+STEPS = {name: config for name, config in PRESETS.items() if isinstance(config, AscentConfig)}
 
 
 def ascend(model=None, config=FEW, **settings) -> Ascent:
@@ -39,13 +41,14 @@ def test_a_shipped_network_reads_what_climbs_from_black(preset):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("low, high", [(-1.0, 1.0), (0.0, 1.0), (-3.0, 5.0)])
 def test_images_stay_in_the_input_range(preset, low, high):
-    config = replace(PRESETS[preset], steps=5, step_size=3.0)
+    longer = {"step_size": 3.0} if preset in STEPS else {"lr": 3.0}
+    config = replace(PRESETS[preset], steps=5, **longer)
     images, _ = ascend(config=config, input_range=(low, high)).sample(2)
     assert low <= images.min() and images.max() <= high and torch.isfinite(images).all()
 
 
 def test_the_presets_start_where_they_say():
-    one = {name: replace(config, steps=1, step_size=1e-9) for name, config in PRESETS.items()}
+    one = {name: replace(config, steps=1, step_size=1e-9) for name, config in STEPS.items()}
     x = {name: ascend(config=config).sample(40)[0] for name, config in one.items()}
     assert x["plain"].mean().abs() < 0.1 and x["plain"].std() > 0.5  # uniform over [-1, 1]
     assert x["black"].mean() < -0.9 and x["tv-jitter"].mean() < -0.9

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from .ascent import Ascent, AscentConfig
 from .dafl import Dafl, DaflLoss, dafl
 from .deep_inversion import Descent, DescentConfig, pixel_descent
 from .paper_generator import Template, invert_with_template
-from .pixel_ascent import PRESETS, Ascent, AscentConfig, pixel_ascent
+from .pixel_ascent import PRESETS, pixel_ascent
 
 # By name, for tables; add your own: a function (classifier, **settings) -> an object whose
 # `sample(per_class, seed=, classes=)` returns images (N,C,H,W) and labels (N,).

@@ -1,4 +1,4 @@
-"""Stronger pixel-wise baselines: DeepInversion and plug-in inversion."""
+"""Adam on images, from their pixels or other parameters: DeepInversion, plug-in, synthesis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from .._core.validation import (
     config_of,
 )
 from ..losses import batch_norm, total_variation
-from .pixel_ascent import Ascent
+from .ascent import Ascent
+from .canvas import CANVASES
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class DescentConfig:
         flip: whether half of the images are mirrored.
         copies: augmented copies of an image that each gradient is averaged over.
         batch_size: images optimised at a time.
+        each: whether every image is moved by itself, with what lies beyond the rim mirrored; else
+            the batch is moved as one, and the low end of the range comes in.
+        noise: standard deviation of what is added to the pixels before the classifier reads them,
+            in units of half the input range.
+        logit: weight of the logit of the target class, to be raised without end.
+        canvas: what Adam moves: "pixels"; "pyramid", a sum over resolutions; or "phases", of the
+            Fourier transform, under fixed magnitudes. Of the last two `lr` has no unit.
 
     Raises:
         ValueError: a number out of its range.
@@ -64,11 +72,17 @@ class DescentConfig:
     flip: bool = False
     copies: int = 1
     batch_size: int = 250
+    each: bool = False
+    noise: float = 0.0
+    logit: float = 0.0
+    canvas: str = "pixels"
 
     def __post_init__(self) -> None:
         check_whole(self, steps=1, copies=1, batch_size=1)
         check_positive(self, "lr")
         check_finite(self, "total_variation", "squares", "batch_norm", "jitter", "zoom", "colour")
+        check_finite(self, "noise", "logit")
+        check_name(self.canvas, CANVASES, "canvas")
         if self.jitter > 1 or self.zoom >= 1:
             raise ValueError(
                 f"jitter={self.jitter} must be at most 1 and zoom={self.zoom} less than 1: they "
@@ -105,13 +119,13 @@ class Descent(Ascent):
     @with_gradients
     def _run(self, k: Tensor, seed: int) -> Tensor:
         k = k.clone()  # it may come from an inference mode
-        low, high = self.input_range
         random, config = self._random(seed), self.config
         # In random order, so that every batch holds all classes: its statistics are the data's.
         order = torch.randperm(len(k), generator=random)
         noise = torch.randn(len(k), *self.image_shape, generator=random)
-        start = ((low + high) / 2 + (high - low) / 4 * noise).split(config.batch_size)
-        batches = list(zip(start, k[order].split(config.batch_size), strict=True))
+        batches = list(
+            zip(noise.split(config.batch_size), k[order].split(config.batch_size), strict=True)
+        )
         sums, images = torch.zeros(config.steps, 2), []
         total, quiet = config.steps * len(batches), not self.progress
         drawn = int(torch.randint(2**31, (1,), generator=random))
@@ -120,8 +134,8 @@ class Descent(Ascent):
             frozen(self.classifier),
             learning(drawn, self.device),
         ):
-            for x, kb in batches:
-                done, rows = self._descend(x.clamp(low, high), kb, bar)
+            for start, kb in batches:
+                done, rows = self._descend(start, kb, bar)
                 sums += rows * len(kb) / len(k)
                 images.append(done)
         self.history = dict(zip(("loss", "accuracy"), sums.T.tolist(), strict=True))
@@ -129,13 +143,14 @@ class Descent(Ascent):
 
     def _descend(self, start: Tensor, k: Tensor, bar: tqdm) -> tuple[Tensor, Tensor]:
         """Images (B,C,H,W) on the CPU, and loss and accuracy of each step (steps,2)."""
-        (low, high), config = self.input_range, self.config
-        x, k = start.to(self.device).requires_grad_(True), k.to(self.device)
-        adam = torch.optim.Adam([x], lr=config.lr * (high - low) / 2, betas=(0.5, 0.9))
+        config, k = self.config, k.to(self.device)
+        canvas = CANVASES[config.canvas](start.to(self.device), self.input_range)
+        adam = torch.optim.Adam(canvas.parameters(), lr=config.lr * canvas.unit, betas=(0.5, 0.9))
         augment, rows, many = self._augmentation(), [], k.repeat(config.copies)
         with batch_statistics(self.classifier) as distances:
             for t in range(config.steps):
                 distances.clear()
+                x = canvas()
                 copies = torch.cat([augment(x) for _ in range(config.copies)])
                 logits = answer(self.classifier, copies)
                 loss = self._loss(x, logits, many, distances)
@@ -146,20 +161,21 @@ class Descent(Ascent):
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
-                with torch.no_grad():
-                    x.clamp_(low, high)
+                canvas.settle()
                 right = (logits.argmax(1) == many).float().mean()
                 row = {"loss": loss.item(), "accuracy": right.item()}
                 rows.append(list(row.values()))
                 if self.on_step is not None:
                     self.on_step(t + 1, row, self)
                 bar.update()
-        return x.detach().cpu(), torch.tensor(rows)
+        return canvas().detach().cpu(), torch.tensor(rows)
 
     def _loss(self, x: Tensor, logits: Tensor, k: Tensor, distances: list[Tensor]) -> Tensor:
-        """CE + a TV + b mean x² + c R of the images x and of the logits of their copies; ()."""
+        """CE − w logit + a TV + b mean x² + c R of the images x and the logits of their copies."""
         (low, high), config = self.input_range, self.config
         loss = F.cross_entropy(logits, k)
+        if config.logit:
+            loss = loss - config.logit * logits.gather(1, k[:, None]).mean()
         unit = 2 * (x - low) / (high - low) - 1  # pixels from -1 to 1, whatever the range
         loss = loss + config.total_variation * total_variation(unit)
         loss = loss + config.squares * unit.square().mean()
@@ -175,29 +191,49 @@ class Descent(Ascent):
         )
 
     def _augmentation(self) -> Callable[[Tensor], Tensor]:
-        """A random change of a batch (B,C,H,W), in shift, scale, colour and direction."""
+        """A random change of a batch (B,C,H,W), in place, size, colour, direction and noise."""
         (low, high), config = self.input_range, self.config
-        affine = v2.RandomAffine(
-            degrees=0,
-            translate=(config.jitter,) * 2,
-            scale=(1 - config.zoom, 1 + config.zoom),
-            interpolation=v2.InterpolationMode.BILINEAR,
-            fill=None,  # a fill bars the gradient
-        )
-        flip = v2.RandomHorizontalFlip(0.5 if config.flip else 0.0)
+        move = _each_moved if config.each else _moved_as_one
+        flip = v2.RandomHorizontalFlip(0.5 if config.flip and not config.each else 0.0)
 
         def augment(x: Tensor) -> Tensor:
             if config.jitter or config.zoom:
-                x = affine(x - low) + low  # what comes in at the rim is 0, hence the low end
+                x = move(x - low, config) + low
             if config.colour:
                 shape = (len(x), x.shape[1], 1, 1)
                 contrast = torch.exp(config.colour * torch.randn(shape, device=x.device))
                 shift = config.colour * (high - low) / 2 * torch.randn(shape, device=x.device)
                 middle = (low + high) / 2
                 x = middle + contrast * (x - middle) + shift
+            if config.noise:
+                x = x + config.noise * (high - low) / 2 * torch.randn_like(x)
             return flip(x)
 
         return augment
+
+
+def _moved_as_one(x: Tensor, config: DescentConfig) -> Tensor:
+    """A batch, shifted and scaled by one random draw; what comes in at the rim is 0."""
+    return v2.RandomAffine(
+        degrees=0,
+        translate=(config.jitter,) * 2,
+        scale=(1 - config.zoom, 1 + config.zoom),
+        interpolation=v2.InterpolationMode.BILINEAR,
+        fill=None,  # a fill bars the gradient
+    )(x)
+
+
+def _each_moved(x: Tensor, config: DescentConfig) -> Tensor:
+    """Random crops of 1 − zoom to 1 of the side, shifted by as much again as `jitter` says."""
+    n = len(x)
+    side = 1 - config.zoom * torch.rand(n, device=x.device)
+    across = side * (1 - 2 * torch.randint(2, (n,), device=x.device)) if config.flip else side
+    free = 2 * config.jitter + (1 - side)  # a grid is two wide
+    place = (2 * torch.rand(n, 2, device=x.device) - 1) * free[:, None]
+    zero = torch.zeros_like(side)
+    matrix = torch.stack([across, zero, place[:, 0], zero, side, place[:, 1]], 1).view(n, 2, 3)
+    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
 def pixel_descent(

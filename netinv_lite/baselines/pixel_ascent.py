@@ -1,240 +1,38 @@
-"""Pixel ascent: one optimisation an image, without a generator."""
+"""Pixel ascent: one optimisation an image, by any of several rules, without a generator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from tqdm.auto import tqdm
+from torch import nn
 
-from .._core.boundary import Target, answer
-from .._core.device import device_of
-from .._core.freezing import frozen
+from .._core.boundary import Target
 from .._core.loop import OnStep
-from .._core.random_state import learning, with_gradients
-from .._core.validation import (
-    check_count,
-    check_finite,
-    check_name,
-    check_positive,
-    check_whole,
-    config_of,
+from .._core.validation import check_name, config_of
+from .ascent import Ascent, AscentConfig
+from .deep_inversion import Descent, DescentConfig
+
+SYNTHESIS = DescentConfig(
+    steps=300,
+    lr=0.05,
+    canvas="pyramid",
+    logit=0.2,
+    noise=0.02,
+    jitter=0.1,
+    zoom=0.3,
+    each=True,
+    batch_size=10,
 )
-from ..conditioning import balanced_classes, sampled_classes
-from ..losses import log_odds, total_variation
-
-
-@dataclass(frozen=True)
-class AscentConfig:
-    """How far, from where, and with which prior the pixels climb.
-
-    Lengths are in units of half the input range, as if it were [-1, 1].
-
-    Args:
-        steps: gradients an image follows.
-        step_size: L2 length of every step.
-        start: brightness of the first image, from 0 (low end of the range) to 1; None for uniform
-            noise over the whole range.
-        noise: standard deviation of the Gaussian noise around `start`.
-        total_variation: weight of the total variation.
-        jitter: largest random shift before each gradient, in pixels.
-        batch_size: images optimised at a time.
-
-    Raises:
-        ValueError: a number out of its range.
-
-    Example:
-        >>> import netinv_lite as nil
-        >>> nil.baselines.AscentConfig(steps=10, start=0.5).step_size
-        0.5
-    """
-
-    steps: int = 40
-    step_size: float = 0.5
-    start: float | None = None
-    noise: float = 0.1
-    total_variation: float = 0.0
-    jitter: int = 0
-    batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        check_whole(self, steps=1, batch_size=1, jitter=0)
-        check_positive(self, "step_size")
-        check_finite(self, "noise", "total_variation")
-        if self.start is not None and not 0 <= self.start <= 1:
-            raise ValueError(
-                f"start={self.start}: a fraction of the input range, 0 to 1, or None "
-                "for noise over the whole range."
-            )
-
-
-PRESETS = {
+PRESETS: dict[str, AscentConfig | DescentConfig] = {
     "plain": AscentConfig(steps=80),
     "black": AscentConfig(start=0.0),
     "tv-jitter": AscentConfig(start=0.0, total_variation=1.0, jitter=1),
+    "das": SYNTHESIS,
+    "maco": replace(SYNTHESIS, canvas="phases"),
 }
-
-
-class Ascent:
-    """Pixel ascent against one classifier: `sample` and `accuracy`, as an `Inversion` has them.
-
-    There is no training: every call optimises its images anew. `history` is a dict of equally
-    long lists, `loss` (cross-entropy) and `accuracy`: entry t describes the images of the last
-    call after t steps (shifted by the jitter, if there is any).
-
-    Args:
-        target: the classifier, with the images it takes and the number of its classes.
-        config: how far the pixels climb, from where, and with which prior.
-        seed: of all images; the `seed` of a call selects among them.
-        progress: whether a bar is shown.
-        on_step: called as on_step(step, row, ascent) after every step of every batch.
-
-    Example:
-        >>> import netinv_lite as nil
-        >>> few = nil.baselines.AscentConfig(steps=10, start=0.0)
-        >>> classifier = nil.load_classifier("digits")
-        >>> ascent = nil.baselines.pixel_ascent(classifier, config=few, progress=False)
-        >>> ascent
-        Ascent(CNN, K=10, 10 steps of length 0.5 from brightness 0, seed 0)
-        >>> ascent.accuracy(20) > 0.5
-        True
-    """
-
-    def __init__(
-        self,
-        target: Target,
-        *,
-        config: AscentConfig,
-        seed: int = 0,
-        progress: bool = True,
-        on_step: OnStep | None = None,
-    ) -> None:
-        self.target, self.classifier, self.config, self.seed = target, target.model, config, seed
-        self.image_shape, self.input_range = target.image_shape, target.input_range
-        self.num_classes, self.progress, self.on_step = target.num_classes, progress, on_step
-        self.history: dict[str, list[float]] = {}
-
-    @property
-    def device(self) -> torch.device:
-        """That of the classifier, on which the images are optimised."""
-        return device_of(self.classifier)
-
-    def sample(
-        self, per_class: int = 10, *, seed: int = 0, classes: Sequence[int] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """New images, class by class, with their target classes.
-
-        Args:
-            per_class: images of each class.
-            seed: of the first pixels and the shifts.
-            classes: n of the classes; by default all K.
-
-        Returns:
-            Images (n·per_class,C,H,W) in the input range, on the CPU, and labels (n·per_class,)
-            int64.
-
-        Raises:
-            ValueError: fewer than one image a class, no class, or one that does not exist.
-            FloatingPointError: a gradient or a loss is not finite.
-        """
-        k = sampled_classes(classes, self.num_classes, per_class)
-        return self._run(k, seed), k
-
-    def accuracy(self, n: int = 1000, *, seed: int = 0) -> float:
-        """Share of n new images, the classes equally often, that are read as their target class.
-
-        Args:
-            n: how many images are made.
-            seed: as in `sample`.
-
-        Returns:
-            A share in [0, 1], by the classifier that was inverted.
-
-        Raises:
-            ValueError: n is less than 1.
-            FloatingPointError: as in `sample`.
-        """
-        check_count("n", n, 1)
-        k = balanced_classes(n, self.num_classes, generator=self._random(seed))
-        x = self._run(k, seed)
-        with frozen(self.classifier), torch.no_grad():
-            read = [answer(self.classifier, xb).argmax(1).cpu() for xb in x.split(256)]
-        return (torch.cat(read) == k).float().mean().item()
-
-    def _random(self, seed: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + seed)
-
-    @with_gradients
-    def _run(self, k: Tensor, seed: int) -> Tensor:
-        """Images (N,C,H,W) of the classes k (N,), batch by batch; fills `history`."""
-        k = k.clone()  # it may come from an inference mode
-        config, random = self.config, self._random(seed)
-        start = self._start(len(k), random)
-        size = (config.steps, 2)
-        shifts = torch.randint(-config.jitter, config.jitter + 1, size, generator=random).tolist()
-        batches = list(zip(start.split(config.batch_size), k.split(config.batch_size), strict=True))
-        sums = torch.zeros(config.steps, 2)  # loss and accuracy, weighted by the batch
-        bar = tqdm(
-            total=config.steps * len(batches), disable=not self.progress, desc="ascend", unit="step"
-        )
-        images = []
-        with bar, frozen(self.classifier), learning(0, self.device):
-            for x, kb in batches:
-                x, kb = x.to(self.device), kb.to(self.device)
-                for t, shift in enumerate(shifts):
-                    x, row = self._step(x, kb, shift)
-                    sums[t] += torch.tensor(list(row.values())) * len(x) / len(k)
-                    if self.on_step is not None:
-                        self.on_step(t + 1, row, self)
-                    bar.update()
-                images.append(x.cpu())
-        loss, accuracy = sums.T.tolist()
-        self.history = {"loss": loss, "accuracy": accuracy}
-        return torch.cat(images)
-
-    def _start(self, n: int, random: torch.Generator) -> Tensor:
-        low, high = self.input_range
-        if self.config.start is None:
-            return low + (high - low) * torch.rand(n, *self.image_shape, generator=random)
-        level = low + self.config.start * (high - low)
-        noise = self.config.noise * torch.randn(n, *self.image_shape, generator=random)
-        return (level + noise * (high - low) / 2).clamp(low, high)
-
-    def _step(self, x: Tensor, k: Tensor, shift: list[int]) -> tuple[Tensor, dict[str, float]]:
-        """One step up; the row describes the images before it."""
-        low, high = self.input_range
-        x = x.detach().requires_grad_(True)
-        moved = x.roll(shift, (-2, -1)) if self.config.jitter else x
-        logits = answer(self.classifier, moved)
-        objective = log_odds(logits, k).sum()
-        if self.config.total_variation:
-            prior = total_variation(x) * 2 / (high - low)
-            objective = objective - self.config.total_variation * len(x) * prior
-        (g,) = torch.autograd.grad(objective, x)
-        with torch.no_grad():
-            row = {
-                "loss": F.cross_entropy(logits, k).item(),
-                "accuracy": (logits.argmax(1) == k).float().mean().item(),
-            }
-            norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-            if not torch.isfinite(norm).all():
-                raise FloatingPointError(
-                    "The classifier's gradient is not finite: check its "
-                    "weights, or lower step_size."
-                )
-            length = self.config.step_size * (high - low) / 2
-            return (x + length * g / norm.clamp_min(1e-30)).clamp(low, high), row
-
-    def __repr__(self) -> str:
-        c = self.config
-        start = "noise" if c.start is None else f"brightness {c.start:g}"
-        return (
-            f"Ascent({type(self.classifier).__name__}, K={self.num_classes}, {c.steps} steps of "
-            f"length {c.step_size:g} from {start}, seed {self.seed})"
-        )
 
 
 def pixel_ascent(
@@ -244,26 +42,29 @@ def pixel_ascent(
     num_classes: int | None = None,
     input_range: Sequence[float] | None = None,
     preset: str = "plain",
-    config: AscentConfig | None = None,
+    config: AscentConfig | DescentConfig | None = None,
     device: str | torch.device = "auto",
     seed: int = 0,
     progress: bool = True,
     on_step: OnStep | None = None,
-) -> Ascent:
-    """Gradient ascent on the pixels of each image; called as `invert` is.
+) -> Ascent | Descent:
+    """Gradient ascent on each image, in its pixels or other parameters; called as `invert` is.
 
     x ← clip(x + a g/‖g‖), g = ∇_x [log-odds of k − λ TV(x)], a the length of a step. The log-odds
     logit_k − logsumexp(others) has the direction of log softmax (whose gradient is that of the
-    log-odds times 1 − Q_k), without its vanishing where the classifier is confident.
+    log-odds times 1 − Q_k), without its vanishing where the classifier is confident. Of "das" and
+    "maco", x = x(P) and Adam minimises CE − w logit_k of a moved and noisy copy of x over P.
 
     Args:
         classifier: any nn.Module from (B,C,H,W) in `input_range` to logits (B,K).
         image_shape: (C, H, W); by default the classifier's attribute of that name.
         num_classes: K, to insist on; it is measured.
         input_range: (low, high) of the pixels; by default the classifier's attribute, else (0, 1).
-        preset: "plain" (from noise), "black" (from the low end of the range, slightly noisy) or
-            "tv-jitter" (as "black", with total variation and random shifts).
-        config: in place of that of the preset.
+        preset: "plain" (from noise), "black" (from the low end of the range, slightly noisy),
+            "tv-jitter" (as "black", with total variation and random shifts), "das" (direct ascent
+            synthesis: a sum over resolutions, for large images too) or "maco" (free Fourier phases
+            under fixed magnitudes).
+        config: in place of that of the preset; a `DescentConfig` for what "das" and "maco" do.
         device: "auto" is a GPU where there is one.
         seed: of all images.
         progress: whether a bar is shown.
@@ -279,7 +80,7 @@ def pixel_ascent(
         FloatingPointError: in `sample`, a gradient is not finite.
 
     Source: Simonyan, Vedaldi & Zisserman 2014, section 2; Mahendran & Vedaldi 2015 (total
-    variation, jitter).
+    variation, jitter); Fort & Whitaker 2025 ("das"); Fel et al. 2023 ("maco").
 
     Example:
         >>> import netinv_lite as nil
@@ -300,5 +101,8 @@ def pixel_ascent(
         num_classes=num_classes,
         device=device,
     )
-    config = config_of(config, PRESETS[preset])
-    return Ascent(target, config=config, seed=seed, progress=progress, on_step=on_step)
+    settings: dict[str, Any] = {"seed": seed, "progress": progress, "on_step": on_step}
+    chosen = PRESETS[preset] if config is None else config
+    if isinstance(chosen, DescentConfig):
+        return Descent(target, config=chosen, **settings)
+    return Ascent(target, config=config_of(chosen, PRESETS["plain"]), **settings)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from .. import metrics
+from ..baselines.ascent import AscentConfig
 from ..baselines.dafl import dafl
 from ..baselines.deep_inversion import pixel_descent
-from ..baselines.pixel_ascent import AscentConfig, pixel_ascent
+from ..baselines.pixel_ascent import pixel_ascent
 from ..generator import deformed, shaded
 from ..inversion import Inversion
 from ..losses import surest
