@@ -22,16 +22,32 @@ __all__ = ["CLASSES", "ImageData", "load_data"]
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
 THINGS = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
+HUNDRED = (
+    "apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, "
+    "bridge, bus, butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, "
+    "clock, cloud, cockroach, couch, crab, crocodile, cup, dinosaur, dolphin, elephant, "
+    "flatfish, forest, fox, girl, hamster, house, kangaroo, keyboard, lamp, lawn mower, "
+    "leopard, lion, lizard, lobster, man, maple tree, motorcycle, mountain, mouse, mushroom, "
+    "oak tree, orange, orchid, otter, palm tree, pear, pickup truck, pine tree, plain, plate, "
+    "poppy, porcupine, possum, rabbit, raccoon, ray, road, rocket, rose, sea, seal, shark, "
+    "shrew, skunk, skyscraper, snail, snake, spider, squirrel, streetcar, sunflower, sweet "
+    "pepper, table, tank, telephone, television, tiger, tractor, train, trout, tulip, turtle, "
+    "wardrobe, whale, willow tree, wolf, woman, worm"
+)
 CLASSES = {
     "digits": DIGITS,
     "mnist": DIGITS,
     "fashion_mnist": tuple(CLOTHES.split(", ")),
     "svhn": DIGITS,
     "cifar10": tuple(THINGS.split(", ")),
+    "cifar100": tuple(HUNDRED.split(", ")),
 }
 CACHE = Path("~", ".cache", "netinv_lite")  # looked for when it is needed: there may be no home
-CIFAR10_BINARY = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR = "https://www.cs.toronto.edu/~kriz/"
+CIFAR_MD5 = {
+    "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
+    "cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8",
+}
 Arrays = list[np.ndarray]  # x_train, y_train, x_test, y_test: uint8 (N,H,W) or (N,H,W,C), and (N,)
 
 
@@ -132,11 +148,11 @@ def load_data(name: str = "digits", *, download: bool = True) -> ImageData:
     "digits" (scikit-learn's 1,797 handwritten digits, resized to 28x28; 450 of them are the test
     set) is always available. The others are looked up in the folder named by NETINV_DATA, then in
     ~/.cache/netinv_lite, as `<name>.npz` (arrays x_train, y_train, x_test, y_test) or in
-    torchvision's layout (CIFAR-10: the binary version, because the Python version is a pickle), and
+    torchvision's layout (CIFAR: the binary version, because the Python version is a pickle), and
     are otherwise downloaded to the cache.
 
     Args:
-        name: "digits", "mnist", "fashion_mnist", "svhn" or "cifar10".
+        name: "digits", "mnist", "fashion_mnist", "svhn", "cifar10" or "cifar100".
         download: whether a set that is not found may be downloaded.
 
     Returns:
@@ -240,8 +256,8 @@ def _checked(arrays: Arrays, name: str) -> Arrays:
 def _torchvision(folder: Path, name: str, *, download: bool) -> Arrays:
     from torchvision import datasets
 
-    if name == "cifar10":
-        return _cifar10_binary(folder, download=download)
+    if name in ("cifar10", "cifar100"):
+        return _cifar_binary(folder, name, download=download)
     cls = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}.get(name)
     if cls is not None:
         sets = [cls(str(folder), train=train, download=download) for train in (True, False)]
@@ -250,25 +266,29 @@ def _torchvision(folder: Path, name: str, *, download: bool) -> Arrays:
     return [part for s in sets for part in (s.data.transpose(0, 2, 3, 1), s.labels)]
 
 
-def _cifar10_binary(folder: Path, *, download: bool) -> Arrays:
+def _cifar_binary(folder: Path, name: str, *, download: bool) -> Arrays:
     from torchvision.datasets.utils import check_integrity, download_url
 
-    archive = folder / "cifar-10-binary.tar.gz"
+    K = len(CLASSES[name])
+    file = f"cifar-{K}-binary.tar.gz"
+    archive = folder / file
     if download:  # a whole archive is left alone, a half one replaced
-        download_url(CIFAR10_BINARY, str(folder), md5=CIFAR10_MD5)
-    if not check_integrity(str(archive), CIFAR10_MD5):
+        download_url(CIFAR + file, str(folder), md5=CIFAR_MD5[file])
+    if not check_integrity(str(archive), CIFAR_MD5[file]):
         raise FileNotFoundError(f"{archive} is absent or damaged: download it again")
+    labels = 1 if K == 10 else 2  # of a hundred classes, that of the group of five comes first
     rows = {}
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
             if member.name.endswith(".bin"):
                 raw = np.frombuffer(tar.extractfile(member).read(), dtype=np.uint8)
-                rows[Path(member.name).stem] = raw.reshape(-1, 3073)
-    train = np.concatenate([rows[f"data_batch_{i}"] for i in range(1, 6)])
+                rows[Path(member.name).stem] = raw.reshape(-1, labels + 3072)
+    train = [rows[part] for part in sorted(rows) if part.startswith(("data_batch", "train"))]
+    test = next(rows[part] for part in rows if part.startswith("test"))
     pairs: Arrays = []
-    for part in (train, rows["test_batch"]):
-        pixels = part[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        pairs += [pixels, part[:, 0].astype(np.int64)]
+    for part in (np.concatenate(train), test):
+        pixels = part[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        pairs += [pixels, part[:, labels - 1].astype(np.int64)]
     return pairs
 
 

@@ -13,7 +13,7 @@ import torch
 import netinv_lite as nil
 from netinv_lite import data
 
-SETS = ["mnist", "fashion_mnist", "svhn", "cifar10"]
+SETS = ["mnist", "fashion_mnist", "svhn", "cifar10", "cifar100"]
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +67,14 @@ def test_npz_files_through_the_named_folder(tmp_path, monkeypatch, bare_machine)
     monkeypatch.setenv("NETINV_DATA", str(tmp_path / "mine"))
     (tmp_path / "mine").mkdir()
     for name in SETS:
-        shape = (32, 32, 3) if name in ("svhn", "cifar10") else (28, 28)
+        shape = (32, 32, 3) if name in ("svhn", "cifar10", "cifar100") else (28, 28)
         content = arrays(shape=shape)
         np.savez(tmp_path / "mine" / f"{name}.npz", **content)
         d = nil.load_data(name)
         C = 3 if len(shape) == 3 else 1
         assert d.x_train.shape == (6, C, *shape[:2]) and d.x_test.shape == (3, C, *shape[:2])
-        assert d.name == name and len(d.classes) == 10 and d.x_train.is_contiguous()
+        assert d.name == name and d.x_train.is_contiguous()
+        assert len(d.classes) == (100 if name == "cifar100" else 10)
         assert (d.x_train[0] == -1).all() and (d.x_train[1] == 1).all()
         expected = content["x_train"][2].reshape(*shape[:2], C) / 127.5 - 1
         np.testing.assert_allclose(d.x_train[2].permute(1, 2, 0), expected, atol=1e-6)
@@ -116,28 +117,38 @@ def test_torchvisions_layout(name, cls, tmp_path, monkeypatch, bare_machine):
     assert not bare_machine
 
 
-def test_cifar10_is_read_from_the_binary_archive_and_not_from_a_pickle(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "K, parts, labels",
+    [
+        (10, [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"], 1),
+        (100, ["train", "test"], 2),
+    ],
+)
+def test_cifar_is_read_from_the_binary_archive_and_not_from_a_pickle(
+    tmp_path, monkeypatch, K, parts, labels
+):
+    """Of a hundred classes, a row begins with the class of the group, which is left aside."""
     rng = np.random.default_rng(0)
-    folder, archive = tmp_path / "cifar-10-batches-bin", tmp_path / "cifar-10-binary.tar.gz"
+    folder, archive = tmp_path / f"cifar-{K}-bin", tmp_path / f"cifar-{K}-binary.tar.gz"
     folder.mkdir()
-    rows = rng.integers(0, 256, (12, 3073), dtype=np.uint8)
-    rows[:, 0] %= 10
-    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    rows = rng.integers(0, 256, (2 * len(parts), labels + 3072), dtype=np.uint8)
+    rows[:, labels - 1] %= K
     with tarfile.open(archive, "w:gz") as tar:
-        for i, name in enumerate(reversed(names)):  # in any order
-            (folder / f"{name}.bin").write_bytes(rows[2 * (5 - i) : 2 * (5 - i) + 2].tobytes())
-            tar.add(folder / f"{name}.bin", f"cifar-10-batches-bin/{name}.bin")
+        for i, name in reversed(list(enumerate(parts))):  # in any order
+            (folder / f"{name}.bin").write_bytes(rows[2 * i : 2 * i + 2].tobytes())
+            tar.add(folder / f"{name}.bin", f"{folder.name}/{name}.bin")
     monkeypatch.setenv("NETINV_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError):  # not the archive of the known checksum
-        nil.load_data("cifar10", download=False)
+        nil.load_data(f"cifar{K}", download=False)
     from torchvision.datasets.utils import calculate_md5
 
-    monkeypatch.setattr(data, "CIFAR10_MD5", calculate_md5(archive))
-    d = nil.load_data("cifar10", download=False)
-    assert d.x_train.shape == (10, 3, 32, 32) and d.x_test.shape == (2, 3, 32, 32)
-    assert d.y_train.tolist() == rows[:10, 0].tolist()
-    expected = rows[3, 1:].reshape(3, 32, 32) / 127.5 - 1
-    np.testing.assert_allclose(d.x_train[3], expected, atol=1e-6)
+    monkeypatch.setitem(data.CIFAR_MD5, archive.name, calculate_md5(archive))
+    d = nil.load_data(f"cifar{K}", download=False)
+    n = len(rows) - 2
+    assert d.x_train.shape == (n, 3, 32, 32) and d.x_test.shape == (2, 3, 32, 32)
+    assert d.y_train.tolist() == rows[:n, labels - 1].tolist() and len(d.classes) == K
+    expected = rows[1, labels:].reshape(3, 32, 32) / 127.5 - 1
+    np.testing.assert_allclose(d.x_train[1], expected, atol=1e-6)
 
 
 # ---- absent and damaged -----------------------------------------------------------------------

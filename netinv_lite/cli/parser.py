@@ -142,7 +142,7 @@ def _direct(parser: Parser) -> None:
 def _fit(parser: Parser) -> None:
     """Train one of the networks that ship, by its recipe."""
     add, kind = adder(parser), adder(parser.add_mutually_exclusive_group())
-    add("name", "digits, mnist, fashion_mnist, svhn or cifar10", metavar="NAME")
+    add("name", "digits, mnist, fashion_mnist, svhn, cifar10 or cifar100", metavar="NAME")
     kind("--robust", "the adversarially trained variant", **FLAG)
     kind("--judge", "the judge of that data set", **FLAG)
     kind("--referee", "its second judge, for reporting", **FLAG)
