@@ -16,6 +16,7 @@ from . import (
     ood,
     readability_diversity,
     shortcuts,
+    synthesis,
 )
 from .runner import Experiment
 
@@ -37,5 +38,6 @@ EXPERIMENTS: dict[str, Experiment] = {
         gan_inversion.REPAIR,
         direct_architectures.STUDY,
         benchmark.STUDY,
+        synthesis.STUDY,
     )
 }
