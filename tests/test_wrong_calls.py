@@ -57,7 +57,7 @@ WRONG = {
     "scale='big' must be positive": lambda: nil.Vector(3, scale="big"),
     "shift='a' must be finite": lambda: nil.FitConfig(shift="a"),
     "config=3 is no FitConfig: give": lambda: nil.fit(reader(), DATA, config=3),
-    "is no AscentConfig: give": lambda: climb(DESCENT),
+    "is no AscentConfig: give": lambda: climb(nil.InversionConfig()),
     "jitter=3 must be at most 1": lambda: nil.baselines.DescentConfig(jitter=3),
     "zoom=1 less than 1": lambda: nil.baselines.DescentConfig(zoom=1),
     "Sequential has no `generator`": lambda: models.fit_gan(reader(), x),
