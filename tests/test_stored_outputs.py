@@ -182,6 +182,7 @@ BREAKS = {
     "results at the end": (replace(0, "# A trial chapter", "# A trial\n\n## Begin"), "result box"),
     "typed results": (replace(0, '<!--= f"{1 + 1}" -->2<!--/-->', "2"), "no number that a cell"),
     "a typed number": (replace(0, "-->2<", "-->3<"), "no run has filled in"),
+    "a field first": (replace(0, "They did.", "It is\n<!--= 1 -->1<!--/--> or so."), "is shown as"),
     "a verdict": (set_outputs(2, stream("more than half: True\n")), "a verdict is no result"),
     "one table": (lambda n: cells(n)[-1].update(outputs=[]), "1 tables"),
     "wide": (set_source(2, f'print("the sum is", {"1 + " * 20}1)'), "76 are seen"),

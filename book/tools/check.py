@@ -71,6 +71,10 @@ def record(notebook, path):
     kept = notebook.metadata.get("netinv", {}).get("prose")
     if prose_numbers.fields(notebook) and kept != prose_numbers.digest(notebook):
         yield "its text has numbers that no run has filled in; run book/tools/execute.py"
+    for cell in notebook.cells:
+        line = re.search(r"^ {0,3}<!--=.*", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and line:
+            yield f"a line that begins with a number's field is shown as it is: {line[0][:60]!r}"
 
 
 def faults(notebook, path):
