@@ -8,6 +8,7 @@ import torch
 import netinv_lite as nil
 from helpers import assert_same, snapshot, tiny_cnn
 from netinv_lite.baselines import PRESETS, Descent, DescentConfig, pixel_ascent
+from netinv_lite.baselines.augmentation import augmentation
 from netinv_lite.baselines.canvas import CANVASES, Phases, Pixels, Pyramid, resolutions
 
 OTHERS = ["das", "maco"]
@@ -108,16 +109,22 @@ def test_a_logit_is_raised_beyond_what_the_cross_entropy_asks_for():
     assert raised[1.0] > raised[0.0] + 1
 
 
-def test_each_image_is_moved_by_itself():
+@pytest.mark.parametrize("each", [True, False])
+def test_each_image_is_moved_by_itself(each):
     x = torch.zeros(40, 1, 9, 9)
     x[:, :, 4, 4] = 1
-    for each, different in ((True, True), (False, False)):
-        config = DescentConfig(jitter=0.2, each=each)
-        ascent = pixel_ascent(tiny_cnn(), config=config, device="cpu", progress=False)
-        torch.manual_seed(0)
-        moved = ascent._augmentation()(x)
-        assert (moved.std(0).max() > 0.1) == different
-        assert moved.min() > -1 - 1e-6 and moved.max() < 1 + 1e-6
+    torch.manual_seed(0)
+    moved = augmentation(DescentConfig(jitter=0.2, each=each), (-1.0, 1.0))(x)
+    assert (moved.std(0).max() > 0.1) == each
+    assert moved.min() > -1 - 1e-6 and moved.max() < 1 + 1e-6
+
+
+def test_half_of_the_images_are_mirrored_where_nothing_else_moves_them():
+    x = torch.zeros(100, 1, 4, 4)
+    x[..., 0] = 1
+    torch.manual_seed(0)
+    moved = augmentation(DescentConfig(flip=True, each=True), (0.0, 1.0))(x)
+    assert 0.3 < (moved[:, 0, 0, 3] > 0.5).float().mean() < 0.7
 
 
 def test_an_unknown_canvas_and_a_wrong_kind_of_settings_are_named():

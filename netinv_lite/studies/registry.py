@@ -14,6 +14,7 @@ from . import (
     gan_inversion,
     memorisation,
     ood,
+    photographs,
     readability_diversity,
     shortcuts,
     synthesis,
@@ -39,5 +40,6 @@ EXPERIMENTS: dict[str, Experiment] = {
         direct_architectures.STUDY,
         benchmark.STUDY,
         synthesis.STUDY,
+        photographs.STUDY,
     )
 }

@@ -10,19 +10,20 @@ by lot; one ingredient changed, on the first ten of them; "maco"; and "plain", p
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from .. import metrics
 from ..baselines.ascent import AscentConfig
 from ..baselines.deep_inversion import DescentConfig
 from ..baselines.pixel_ascent import PRESETS, pixel_ascent
 from ..models.zoo import IMAGENET, load_classifier, load_judge, load_referee
-from .evaluation import QUIET
+from .evaluation import QUIET, timed
+from .photographs import top
 from .runner import Experiment, Settings
 
 LOT = 2026  # the seed of the lot, fixed before the first run
@@ -55,19 +56,17 @@ def synthesis(dataset: str, seed: int, variant: str, target: int, images: int) -
         image.
     """
     ascent = pixel_ascent(_networks()[0], config=_config(variant), seed=seed, **QUIET)
-    start = time.process_time()
-    x, k = ascent.sample(images, seed=target, classes=[target])
-    seconds = (time.process_time() - start) / images
-    classifier, judge, referee = (_logits(network, x) for network in _networks())
+    (x, k), seconds = timed(ascent.sample, images, seed=target, classes=[target])
+    classifier, judge, referee = (metrics.logits(network, x) for network in _networks())
     return {
-        "classifier": _among(classifier, k, 1),
-        "judge": _among(judge, k, 1),
-        "judge5": _among(judge, k, 5),
-        "referee": _among(referee, k, 1),
-        "referee5": _among(referee, k, 5),
+        "classifier": top(classifier, k, 1),
+        "judge": top(judge, k, 1),
+        "judge5": top(judge, k, 5),
+        "referee": top(referee, k, 1),
+        "referee5": top(referee, k, 5),
         "confidence": judge.softmax(1).gather(1, k[:, None]).mean().item(),
         "steps": ascent.config.steps,
-        "cpu_seconds": seconds,
+        "cpu_seconds": seconds / images,
     }
 
 
@@ -81,16 +80,6 @@ def _config(variant: str) -> AscentConfig | DescentConfig:
 @cache
 def _networks() -> tuple[nn.Module, nn.Module, nn.Module]:
     return load_classifier(IMAGENET), load_judge(IMAGENET), load_referee(IMAGENET)
-
-
-@torch.no_grad()
-def _logits(network: nn.Module, x: Tensor) -> Tensor:
-    return torch.cat([network(part) for part in x.split(10)])
-
-
-def _among(logits: Tensor, k: Tensor, n: int) -> float:
-    """Share of rows whose class k (N,) is among the n largest logits."""
-    return (logits.topk(n).indices == k[:, None]).any(1).float().mean().item()
 
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
