@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torchvision.io import write_jpeg
+from torchvision.transforms.v2.functional import to_pil_image
 
 from netinv_lite.studies import photographs
 from netinv_lite.studies.registry import EXPERIMENTS
@@ -13,7 +13,7 @@ def test_they_are_read_in_the_order_of_the_table_and_cut_to_their_middle(tmp_pat
     folder.mkdir()
     for name, grey in (("b", 250), ("a", 10)):
         image = torch.full((3, 12, 10), grey, dtype=torch.uint8)
-        write_jpeg(image, str(folder / f"{name}.JPEG"), quality=95)
+        to_pil_image(image).save(folder / f"{name}.JPEG", quality=95)
     (folder / "labels.csv").write_text("file,class_idx\nb.JPEG,7\na.JPEG,3\n", encoding="utf-8")
     monkeypatch.setenv("NETINV_DATA", str(tmp_path))
     x, y = photographs.load_photographs(8)
@@ -27,7 +27,15 @@ def test_without_them_the_folder_is_named(tmp_path, monkeypatch):
         photographs.load_photographs()
 
 
-def test_a_row_for_each_network_and_none_twice():
+@pytest.mark.parametrize("change", photographs.CHANGES)
+def test_a_changed_photograph_is_one_in_the_same_range(change):
+    x = torch.rand(2, 3, 16, 16)
+    changed = photographs.CHANGES[change](x)
+    assert changed.shape == x.shape and changed.min() >= 0 and changed.max() <= 1
+    assert torch.equal(changed, x) == (change == "none")
+
+
+def test_every_network_sees_every_change_once():
     study = EXPERIMENTS["photographs"]
     runs = study.settings(study.datasets, study.seeds)
-    assert [run["network"] for run in runs] == ["classifier", "judge", "referee"]
+    assert len({(run["network"], run["change"]) for run in runs}) == len(runs) == 18
