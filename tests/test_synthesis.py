@@ -50,7 +50,7 @@ def test_every_variant_changes_one_thing_of_the_preset():
     for name, change in synthesis.VARIANTS.items():
         assert len(change) == (name != "das"), name
         assert all(getattr(das, field) != value for field, value in change.items()), name
-    assert isinstance(synthesis._config("plain"), AscentConfig)
+    assert isinstance(synthesis.config_of("plain"), AscentConfig)
 
 
 def test_a_row_says_who_reads_the_class(few_steps):

@@ -17,7 +17,7 @@ from .deep_inversion import Descent, DescentConfig
 
 SYNTHESIS = DescentConfig(
     steps=300,
-    lr=0.05,
+    lr=0.03,
     canvas="pyramid",
     logit=0.2,
     noise=0.02,

@@ -111,5 +111,10 @@ def identified(images: Tensor, made: Tensor) -> float:
             f"images {tuple(images.shape)} and made {tuple(made.shape)}: give at least two images, "
             "and what came back from each of them in the same order and shape."
         )
-    nearest = torch.cdist(made.double().flatten(1), images.double().flatten(1)).argmin(1)
-    return (nearest == torch.arange(len(images), device=nearest.device)).double().mean().item()
+    found = nearest(images, made)
+    return (found == torch.arange(len(images), device=found.device)).double().mean().item()
+
+
+def nearest(images: Tensor, made: Tensor) -> Tensor:
+    """The number of the image nearest to each: argmin_j ‖x̂_i − x_j‖, (M,) for made (M,C,H,W)."""
+    return torch.cdist(made.double().flatten(1), images.double().flatten(1)).argmin(1)

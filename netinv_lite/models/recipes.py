@@ -22,6 +22,7 @@ from .zoo import load_classifier, save_classifier
 GREY, COLOUR = {"widths": (32, 64, 128)}, {"widths": (64, 128, 192, 128)}
 JUDGE_GREY, JUDGE_COLOUR = {"widths": (16, 32, 64, 96)}, {"widths": (32, 64, 128, 192)}
 REFEREE_COLOUR = {"widths": (32, 64, 128)}
+VIT_COLOUR = {"patch": 4, "dim": 96, "depth": 4}
 
 # name -> (architecture, its arguments, seed, how it is trained)
 RECIPES: dict[str, tuple[str, dict[str, Any], int, FitConfig]] = {
@@ -56,6 +57,20 @@ RECIPES: dict[str, tuple[str, dict[str, Any], int, FitConfig]] = {
     "cifar10-judge": ("ResNet", JUDGE_COLOUR, 1000, FitConfig(12, shift=4, flip=True)),
     "cifar10-referee": ("VGG", REFEREE_COLOUR, 2000, FitConfig(12, shift=3, flip=True)),
     "cifar10-resnet20": ("ResNet20", {}, 0, FitConfig(32, shift=4, flip=True, bfloat16=True)),
+    "cifar100": ("ResNet", JUDGE_COLOUR, 0, FitConfig(40, shift=4, flip=True, bfloat16=True)),
+    "cifar100-judge": (
+        "VGG",
+        {"widths": (40, 80, 160)},
+        1000,
+        FitConfig(40, shift=4, flip=True, bfloat16=True),
+    ),
+    "cifar100-referee": ("CNN", COLOUR, 2000, FitConfig(40, shift=3, flip=True, bfloat16=True)),
+    "cifar100-vit": (
+        "ViT",
+        VIT_COLOUR,
+        0,
+        FitConfig(60, shift=4, flip=True, lr=0.05, bfloat16=True),
+    ),
 }
 TEST_SETS = {
     "digits": "450 of scikit-learn's 1,797 digits, held out (stratified, seed 0)",
@@ -63,6 +78,7 @@ TEST_SETS = {
     "fashion_mnist": "the 10,000 official test images",
     "svhn": "2,001 digits of the official test set; training used 7,999 others of it",
     "cifar10": "1,000 official test images and 5,000 held-out official training images",
+    "cifar100": "4,000 official test images, 40 of each class",
 }
 
 

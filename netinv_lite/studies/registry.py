@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from . import (
     ablations,
+    architectures,
     benchmark,
     confusions,
     datasets,
     direct_architectures,
     direct_losses,
+    direct_photographs,
     direct_resnet,
     distillation,
     gan_inversion,
+    hundred_classes,
     memorisation,
     ood,
     photographs,
@@ -41,5 +44,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         benchmark.STUDY,
         synthesis.STUDY,
         photographs.STUDY,
+        direct_photographs.STUDY,
+        hundred_classes.STUDY,
+        architectures.STUDY,
     )
 }

@@ -55,7 +55,7 @@ def synthesis(dataset: str, seed: int, variant: str, target: int, images: int) -
         among the first five; confidence, the judge's mean probability of it; steps; cpu_seconds an
         image.
     """
-    ascent = pixel_ascent(_networks()[0], config=_config(variant), seed=seed, **QUIET)
+    ascent = pixel_ascent(_networks()[0], config=config_of(variant), seed=seed, **QUIET)
     (x, k), seconds = timed(ascent.sample, images, seed=target, classes=[target])
     classifier, judge, referee = (metrics.logits(network, x) for network in _networks())
     return {
@@ -70,7 +70,8 @@ def synthesis(dataset: str, seed: int, variant: str, target: int, images: int) -
     }
 
 
-def _config(variant: str) -> AscentConfig | DescentConfig:
+def config_of(variant: str) -> AscentConfig | DescentConfig:
+    """The settings of one of `VARIANTS`, or of "plain"."""
     das = PRESETS["das"]
     if variant == "plain":
         return replace(PRESETS["plain"], steps=das.steps)
