@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hero import ROOT, Row, Strip, draw
 from torch import Tensor
 
 import netinv_lite as nil
+from hero import ROOT, Row, Strip, draw
 from netinv_lite import metrics, plot
 from netinv_lite._core.serialization import read_tensors, versions, write_json, write_tensors
 from netinv_lite.plot.mosaic import to_rgb
