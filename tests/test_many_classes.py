@@ -60,7 +60,7 @@ def small(monkeypatch, tmp_path):
         "load_judge": lambda name: model,
         "load_photographs": lambda: Photographs(x, torch.arange(30) % 4),
         "blocks": lambda model, depth: [block.module for block in own[:depth]],
-        "SETTINGS": DirectConfig(steps=60, joint=0, batch_size=8, width=8),
+        "SETTINGS": DirectConfig(steps=150, joint=0, batch_size=8, width=16),
         "TAUGHT": 20,
         "SEARCHED": 4,
     }

@@ -13,7 +13,7 @@ from itertools import product
 
 from .._core.validation import check_name
 from .evaluation import by_referee, load_network, quality
-from .readability_methods import BASELINES, COLOUR, GREY, METHODS, Point
+from .readability_methods import BASELINES, COLOUR, GREY, METHODS, SYNTHESES, Point
 from .runner import Experiment, Settings
 
 # ---- one row ------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ def front(
             and "bent ascent" (noise .1) or "bent noisy ascent" (.5), images of a generator that was
             trained without, or of an ascent, deformed by `strength` afterwards, and shaded as by
             "vivid" if they have colour; "chosen …" and "choosier …", best of two and best of four;
-            "deep-inversion", "plug-in", "dafl"; "real" and "noise".
+            "deep-inversion", "plug-in", "dafl", "das", "maco"; "real" and "noise".
         strength: of the elastic deformation, or the deviation of the noise.
         steps: of an ascent.
 
@@ -116,7 +116,7 @@ def _choices(d: str, network: str, *, brief: bool) -> list[Settings]:
         choices += [choice(c + typical, bend) for c in ("", "chosen ", "choosier ")]
     if network == "plain" and not brief:
         choices += [choice(name) for name in BASELINES]
-    return choices
+    return [*choices, *(choice(name) for name in SYNTHESES)]
 
 
 STUDY = Experiment(

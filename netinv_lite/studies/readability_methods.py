@@ -92,8 +92,9 @@ def referenced(point: Point, best_of: int, *, kind: str) -> Made:
 
 
 def by_baseline(point: Point, best_of: int, *, name: str) -> Made:
-    """A method of `netinv_lite.baselines`: a preset of `pixel_descent`, or "dafl"."""
-    search = dafl if name == "dafl" else partial(pixel_descent, preset=name)
+    """A method of `netinv_lite.baselines`: "dafl", or a preset of what searches pixels."""
+    by_pixels = pixel_ascent if name in SYNTHESES else pixel_descent
+    search = dafl if name == "dafl" else partial(by_pixels, preset=name)
     classifier = load_network(point.dataset, point.network)
     made, train_seconds = timed(search, classifier, seed=point.seed, **QUIET)
     drawn, draw_seconds = timed(made.sample, PER_CLASS, seed=1)
@@ -176,10 +177,11 @@ AFTERWARDS = {
     "bent noisy ascent": Method(ascended, undeformed=0.5),
 }
 BASELINES = ("deep-inversion", "plug-in", "dafl")
+SYNTHESES = ("das", "maco")  # ascents over resolutions, and over phases
 METHODS = {
     **{kind: Method(partial(referenced, kind=kind)) for kind in ("real", "noise")},
     "ascent": Method(ascended),
-    **{name: Method(partial(by_baseline, name=name)) for name in BASELINES},
+    **{name: Method(partial(by_baseline, name=name)) for name in (*BASELINES, *SYNTHESES)},
     **{
         prefix + name: replace(method, best_of=n)
         for prefix, n in {"": 1, "chosen ": 2, "choosier ": 4}.items()
