@@ -1,8 +1,9 @@
 """Ablations: each loss switched off, every scheme, a design of weights, one change of a preset.
 
 Questions: what does each term of the loss do (losses.csv); is vector–matrix the most diverse scheme
-at equal accuracy (schemes.csv); what do the weights trade against each other (weights.csv); and
-what closes the gap between the classifier's confidence and the judge's accuracy (gap.csv)?
+at equal accuracy (schemes.csv; with more seeds, decided.csv); what do the weights trade against
+each other (weights.csv); and what closes the gap between the classifier's confidence and the
+judge's accuracy (gap.csv)?
 Primary outcomes: `accuracy` and `excess_vendi`; of gap.csv `judge`.
 Tables: a row for each set, seed and variant of the loss, the scheme, the weights or the preset,
 with the columns of `quality`.
@@ -76,6 +77,14 @@ def _schemes(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
     return grid(dataset=datasets, scheme=schemes, diversity=DIVERSITY, dropout=dropouts, seed=seeds)
 
 
+# ---- twelve seeds of three schemes: what three could not decide ---------------------------------
+
+
+def _decided(datasets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
+    schemes = [{"conditioning": c, "scale": SCALES[c][-1]} for c in SCALES if c != "matrix"]
+    return grid(dataset=datasets, scheme=schemes, diversity=["cosine"], dropout=[0.1], seed=seeds)
+
+
 # ---- weights: a Sobol design in (α, β, γ, δ) ---------------------------------------------------
 
 WEIGHTS = ("kl", "cross_entropy", "cosine", "orthogonality")
@@ -145,6 +154,15 @@ STUDIES = (
         "Is vector–matrix the most diverse scheme at equal accuracy?",
         _schemes,
         scheme_scores,
+        inversion=schemes,
+    ),
+    Experiment(
+        "decided",
+        "Is vector–matrix more diverse than the label, by twelve seeds and two data sets?",
+        _decided,
+        scheme_scores,
+        datasets=("mnist", "fashion_mnist"),
+        seeds=tuple(range(12)),
         inversion=schemes,
     ),
     Experiment(
