@@ -266,7 +266,8 @@ def batch_norm(distances: Sequence[Tensor]) -> Tensor:
     if not distances:
         raise ValueError(
             "The weight batch_norm is for models with batch-norm layers that keep statistics of "
-            "their data; this one has none. Leave it at 0."
+            "their data; this one has none. Leave it at 0, and take preset='readable' in place of "
+            "'typical', which sets it."
         )
     return torch.stack(list(distances)).mean()
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import netinv_lite as nil
-from helpers import QUICK, assert_same, seeded, snapshot
+from helpers import QUICK, assert_same, seeded, snapshot, tiny_cnn, tiny_mlp
 
 SHAPE, K = (3, 16, 16), 3
 TINY = nil.InversionConfig(steps=2, batch_size=4, latent_dim=18, width=4)
@@ -359,3 +359,21 @@ def test_a_run_with_counters_resumes(tmp_path):
     whole = nil.invert(copy.deepcopy(model), **about)
     assert_same(whole.generator.state_dict(), resumed.generator.state_dict())
     assert len(QUICK.__dict__) and model.passes == 0
+
+
+def test_a_network_that_calls_another_from_outside_is_told_to_hold_it():
+    outside = tiny_cnn()
+
+    class Outer(nn.Module):
+        image_shape, input_range = outside.image_shape, outside.input_range
+
+        def forward(self, x):
+            return outside(x)
+
+    with pytest.raises(ValueError, match=r"self\.network = network"):
+        nil.invert(Outer(), config=nil.InversionConfig(steps=2), progress=False)
+
+
+def test_the_preset_that_needs_batch_norm_is_named_with_another():
+    with pytest.raises(ValueError, match="preset='readable'"):
+        nil.invert(tiny_mlp(), input_range=(-1, 1), preset="typical", progress=False)

@@ -193,7 +193,16 @@ def _reached(
     input_range: Sequence[float],
     kinds: type | tuple[type, ...],
 ) -> list[Any]:
-    """The layers of some kinds, in the order in which a forward pass reaches them."""
+    """The layers of some kinds, in the order in which a forward pass reaches them.
+
+    Raises:
+        ValueError: the model has no submodules.
+    """
+    if not [*model.children()]:
+        raise ValueError(
+            "The model has no submodules, so nothing of it can serve as features. If it calls a "
+            "network from outside, make that a part of it: self.network = network."
+        )
     reached: list[nn.Module] = []
     layers = [m for m in model.modules() if isinstance(m, kinds)]
     handles = [m.register_forward_hook(lambda m, *_: reached.append(m)) for m in layers]
