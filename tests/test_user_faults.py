@@ -374,6 +374,17 @@ def test_a_network_that_calls_another_from_outside_is_told_to_hold_it():
         nil.invert(Outer(), config=nil.InversionConfig(steps=2), progress=False)
 
 
+def test_a_network_that_is_one_linear_layer_is_inverted():
+    class Linear(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.flatten(1))
+
+    inversion = nil.invert(
+        seeded(Linear, 64, K), image_shape=(1, 8, 8), config=TINY, progress=False
+    )
+    assert len(inversion.history["total"]) == TINY.steps
+
+
 def test_the_preset_that_needs_batch_norm_is_named_with_another():
     with pytest.raises(ValueError, match="preset='readable'"):
         nil.invert(tiny_mlp(), input_range=(-1, 1), preset="typical", progress=False)

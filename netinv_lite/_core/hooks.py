@@ -196,9 +196,9 @@ def _reached(
     """The layers of some kinds, in the order in which a forward pass reaches them.
 
     Raises:
-        ValueError: the model has no submodules.
+        ValueError: the model has no submodules, and is no such layer itself.
     """
-    if not [*model.children()]:
+    if not isinstance(model, kinds) and not [*model.children()]:
         raise ValueError(
             "The model has no submodules, so nothing of it can serve as features. If it calls a "
             "network from outside, make that a part of it: self.network = network."

@@ -17,11 +17,12 @@ from torch import nn
 
 from .._core.random_state import seeded
 from .._core.validation import check_name
+from ..conditioning import SCHEMES
 from ..data import load_data
-from ..inversion import Inversion, invert
+from ..inversion import invert
 from ..models.architectures import ARCHITECTURES
 from ..models.training import FitConfig, accuracy, fit
-from .evaluation import PER_CLASS, QUIET, by_referee, changed, load_network, quality, timed
+from .evaluation import PER_CLASS, QUIET, by_referee, load_network, quality, timed
 from .runner import Experiment, Settings, grid
 
 SETS = ("mnist", "fashion_mnist", "svhn", "cifar10")
@@ -39,7 +40,6 @@ KINDS: dict[str, dict[bool, tuple[dict[str, Any], FitConfig]]] = {
         True: ({"patch": 4, "depth": 3}, replace(COLOUR, lr=0.05)),
     },
 }
-SCHEMES = ("label", "vector", "matrix", "vector-matrix")
 
 
 def architectures(
@@ -55,7 +55,8 @@ def architectures(
         ValueError: an unknown architecture.
     """
     model, right = trained(dataset, architecture)
-    inversion, seconds = timed(_inverted, model, seed, preset, conditioning)
+    how = {"preset": preset, "conditioning": conditioning, "seed": seed, **QUIET}
+    inversion, seconds = timed(invert, model, **how)
     images, labels = inversion.sample(PER_CLASS, seed=1)
     return {
         **quality(images, labels, model, dataset),
@@ -63,11 +64,6 @@ def architectures(
         "network_accuracy": right,
         "train_seconds": seconds,
     }
-
-
-def _inverted(model: nn.Module, seed: int, preset: str, conditioning: str) -> Inversion:
-    own = changed(preset)._asdict()
-    return invert(model, **own, conditioning=conditioning, seed=seed, **QUIET)
 
 
 @lru_cache(maxsize=2)

@@ -28,8 +28,6 @@ from ..models.imagenet import NETWORKS, load_imagenet
 from .runner import Experiment, Settings, grid
 
 FOLDER = "imagenet_val227"
-
-
 # Networks that judge synthesized images look at what no photograph is: how much do they bear?
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
