@@ -21,6 +21,7 @@ from .._core.random_state import seeded
 from .._core.validation import check_name
 from ..applications.by_class import class_means as means_of
 from ..direct.likeness import compared, identified
+from ..direct.partition import Cut
 from ..direct.refinement import descended
 from ..direct.training import DirectConfig, LayerwiseInverse, invert_layers
 from ..models.zoo import load_classifier, load_judge
@@ -128,12 +129,12 @@ def way_of(method: str, classifier: nn.Module) -> Way:
 
 @torch.no_grad()
 def returned(
-    inverse: LayerwiseInverse, x: Tensor, way: Way, depth: int, seed: int
+    inverse: LayerwiseInverse, x: Tensor, way: Way, depth: int, seed: int, batch: int = 100
 ) -> tuple[Tensor, float]:
     """Images (N,C,H,W) from the representations of x, and the seconds of that way alone."""
     problems = [
-        Problem(inverse, batch, inverse.representations(batch, depth)[-1], depth, seed + 1000 * i)
-        for i, batch in enumerate(x.split(100))
+        Problem(inverse, some, inverse.representations(some, depth)[-1], depth, seed + 1000 * i)
+        for i, some in enumerate(x.split(batch))
     ]
     return timed(lambda: torch.cat([way(problem) for problem in problems]))
 
@@ -208,11 +209,11 @@ def config_of(method: str, depths: int) -> DirectConfig:
     return DirectConfig(steps=each, joint=joint, **{**SIZE, **MEASURED, **TRAININGS[method]})
 
 
-def untrained(model: nn.Module) -> LayerwiseInverse:
+def untrained(model: nn.Module, cut: Cut = None) -> LayerwiseInverse:
     """The model's blocks, with inverses that have learned nothing."""
     shape, span = signature(model)
     with seeded(0, "cpu"):
-        return LayerwiseInverse(model, None, shape, span, DirectConfig(**SIZE), 0)
+        return LayerwiseInverse(model, cut, shape, span, DirectConfig(**SIZE), 0)
 
 
 def scores(
