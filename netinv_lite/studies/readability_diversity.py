@@ -31,11 +31,12 @@ def front(
         method: "generator", the preset "readable" deformed by `strength`; "shaded generator",
             "vivid", and "typical generator", "typical", deformed by it, the last shaded as "vivid"
             in colour; "typical shaded generator", "vivid" with the statistics of "typical", but its
-            own margin; "ascent", `steps` from black with noise of that `strength`; "bent generator"
-            and "bent ascent" (noise .1) or "bent noisy ascent" (.5), images of a generator that was
-            trained without, or of an ascent, deformed by `strength` afterwards, and shaded as by
-            "vivid" if they have colour; "chosen …" and "choosier …", best of two and best of four;
-            "deep-inversion", "plug-in", "dafl", "das", "maco"; "real" and "noise".
+            own margin; "ascent", `steps` from black with noise of that `strength`; "bent
+            generator", "bent ascent" (noise .1), "bent noisy ascent" (.5), "bent deep-inversion",
+            images of a generator that was trained without, of an ascent or of DeepInversion,
+            deformed by `strength` afterwards, and shaded as by "vivid" if they have colour;
+            "chosen …" and "choosier …", best of two and best of four; "deep-inversion", "plug-in",
+            "dafl", "das", "maco"; "real" and "noise".
         strength: of the elastic deformation, or the deviation of the noise.
         steps: of an ascent.
 
@@ -88,12 +89,15 @@ def shared(s: Settings) -> tuple:
 
 
 def settings(sets: Sequence[str], seeds: Sequence[int]) -> list[Settings]:
-    """Every point of the plane, network by network."""
-    return [
-        {"dataset": d, "seed": seed, "network": n, **one}
-        for d, n, seed in product(sets, ("plain", "-robust"), seeds)
+    """Every point of the plane, network by network; the syntheses, which take longest, last."""
+    networks = [*product(sets, ("plain", "-robust"), seeds)]
+    points = [
+        (d, n, seed, one)
+        for d, n, seed in networks
         for one in _choices(d, n, brief=d in COLOUR and seed > 0)
     ]
+    points += [(*network, choice(name)) for network in networks for name in SYNTHESES]
+    return [{"dataset": d, "seed": seed, "network": n, **one} for d, n, seed, one in points]
 
 
 def _choices(d: str, network: str, *, brief: bool) -> list[Settings]:
@@ -105,6 +109,7 @@ def _choices(d: str, network: str, *, brief: bool) -> list[Settings]:
     for bend in BENDS[d]:
         choices += [choice(c + k, bend, STEPS[d][-1]) for k in kinds for c in ("", "chosen ")]
         choices += [choice(c + "bent generator", bend) for c in ("", "chosen ")]
+        choices += [choice(c + "bent deep-inversion", bend) for c in ("", "chosen ")]
     for bend in STRENGTHS[d]:
         choices.append(choice("generator", bend))
         if bend in CHOSEN[d]:
@@ -116,7 +121,7 @@ def _choices(d: str, network: str, *, brief: bool) -> list[Settings]:
         choices += [choice(c + typical, bend) for c in ("", "chosen ", "choosier ")]
     if network == "plain" and not brief:
         choices += [choice(name) for name in BASELINES]
-    return [*choices, *(choice(name) for name in SYNTHESES)]
+    return choices
 
 
 STUDY = Experiment(

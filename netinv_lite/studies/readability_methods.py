@@ -91,6 +91,7 @@ def referenced(point: Point, best_of: int, *, kind: str) -> Made:
     return Made(*reference(point.dataset, point.seed, kind))
 
 
+@lru_cache(maxsize=2)
 def by_baseline(point: Point, best_of: int, *, name: str) -> Made:
     """A method of `netinv_lite.baselines`: "dafl", or a preset of what searches pixels."""
     by_pixels = pixel_ascent if name in SYNTHESES else pixel_descent
@@ -165,6 +166,7 @@ def deform(made: Made, point: Point, best_of: int) -> tuple[Tensor, Tensor]:
 # ---- by the name in the column `method` ----------------------------------------------------------
 
 READABLE = partial(generated, preset="readable")
+DEEP = partial(by_baseline, name="deep-inversion")
 GENERATORS = {
     "generator": Method(READABLE),
     "shaded generator": Method(partial(generated, preset="vivid")),
@@ -175,6 +177,7 @@ AFTERWARDS = {
     "bent generator": Method(READABLE, undeformed=0.0),
     "bent ascent": Method(ascended, undeformed=0.1),
     "bent noisy ascent": Method(ascended, undeformed=0.5),
+    "bent deep-inversion": Method(DEEP, undeformed=0.0),
 }
 BASELINES = ("deep-inversion", "plug-in", "dafl")
 SYNTHESES = ("das", "maco")  # ascents over resolutions, and over phases
