@@ -26,7 +26,7 @@ from .conditioning import Condition, Label, Matrix, SoftTargets, Vector, VectorM
 from .data import ImageData, load_data
 from .ensemble import invert_many
 from .exercises import attempt
-from .generator import ConditionedGenerator
+from .generator import ConditionedGenerator, PyramidGenerator
 from .inversion import Inversion, invert
 from .losses import InversionLoss
 from .models import (
@@ -61,6 +61,7 @@ __all__ = [
     "Label",
     "Matrix",
     "Preset",
+    "PyramidGenerator",
     "ResNet",
     "ResNet20",
     "SoftTargets",

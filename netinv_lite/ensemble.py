@@ -18,7 +18,16 @@ from ._core.hooks import Tap
 from ._core.loop import Interrupted, kept
 from ._core.random_state import learning, seeded, with_gradients
 from .conditioning import Condition
-from .inversion import Inversion, adam, invert, rate, scored, untrained, warn_if_collapsed
+from .inversion import (
+    Inversion,
+    adam,
+    as_read,
+    invert,
+    rate,
+    scored,
+    untrained,
+    warn_if_collapsed,
+)
 from .models.steps import set_rate
 
 __all__ = ["invert_many", "invert_together"]
@@ -206,7 +215,7 @@ class Batch:
         y = torch.stack([c.y for c in conditions])  # (S, B, K)
         generate = vmap(self._generate, randomness="different")
         x = generate(self.parameters, self.buffers, z, v, y)  # (S, B, C, H, W)
-        logits, f = tap(x.flatten(0, 1))  # (S·B, K), (S·B, D)
+        logits, f = tap(as_read(x.flatten(0, 1), self.inversions[0]))  # (S·B, K), (S·B, D)
         S = len(x)
         parts = zip(self.inversions, conditions, x, logits.chunk(S), f.chunk(S), strict=True)
         rows = [scored(*part, ()) for part in parts]

@@ -15,6 +15,7 @@ from . import metrics, saving
 from ._core import loop
 from ._core.boundary import Target, row_by_row
 from ._core.checkpoint import Checkpoint
+from ._core.crops import random_crops
 from ._core.freezing import frozen
 from ._core.hooks import Tap
 from ._core.loop import OnStep
@@ -391,7 +392,7 @@ def step(
     z = torch.randn(B, inversion.config.latent_dim).to(inversion.device)  # (B, Z)
     with torch.autocast(z.device.type, torch.bfloat16, enabled=inversion.config.bfloat16):
         x = generator(z, condition)  # (B, C, H, W)
-        logits, f = classifier(x)  # (B, K), (B, D)
+        logits, f = classifier(as_read(x, inversion))  # (B, K), (B, D)
     if not logits.requires_grad:
         raise ValueError(
             "The classifier's logits carry no gradient to the image. Leave no_grad, detach, argmax "
@@ -403,6 +404,16 @@ def step(
     row["total"].backward()
     optimiser.step()
     return row
+
+
+def as_read(x: Tensor, inversion: Inversion) -> Tensor:
+    """Images (B,C,H,W) as the classifier reads them in training: cropped and noisy, if so set."""
+    config, (low, high) = inversion.config, inversion.input_range
+    if config.crop:
+        x = random_crops(x, config.crop, config.crop / 3)
+    if config.noise:
+        x = x + config.noise * (high - low) / 2 * torch.randn_like(x)
+    return x
 
 
 def scored(
@@ -554,18 +565,24 @@ def _hardened(v: Tensor) -> Tensor:
     return one_hot(v.argmax(1), v.shape[1])
 
 
-def warn_if_collapsed(inversion: Inversion, per_class: int = 8, floor: float = 0.02) -> None:
+def warn_if_collapsed(
+    inversion: Inversion, per_class: int = 8, floor: float = 0.02, most: int = 100
+) -> None:
     """Warn if the images of a class differ by less than `floor` of the range, pixel by pixel.
 
     Args:
         inversion: a trained inversion.
         per_class: images of each class that are compared.
+        most: of so many classes, evenly spread, if there are more: a thousand at 224 pixels would
+            be gigabytes.
         floor: the least mean standard deviation of a pixel, as a share of the input range.
 
     Raises:
         FloatingPointError: the images are not finite.
     """
-    images, _ = inversion.sample(per_class, seed=inversion.seed)
+    rows = len(getattr(inversion.conditioning, "targets", range(inversion.num_classes)))
+    few = range(0, rows, -(-rows // most))
+    images, _ = inversion.sample(per_class, seed=inversion.seed, classes=few)
     if not torch.isfinite(images).all():
         raise FloatingPointError(
             "The last step made the generator's weights infinite or NaN: "

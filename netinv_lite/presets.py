@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ._core.validation import check_finite, check_positive, check_whole
 from .conditioning import Label
-from .generator import FIELD, ConditionedGenerator
+from .generator import FIELD, ConditionedGenerator, PyramidGenerator
 from .losses import InversionLoss
 
 __all__ = ["PRESETS", "InversionConfig", "Preset"]
@@ -32,6 +32,10 @@ class InversionConfig:
         deformation: how far every image is bent at random, typically, in halves of its side.
         shading: the largest share by which a channel is dimmed at random.
         bfloat16: compute layers in 16 bits: faster on processors that support it.
+        pyramid: whether the generator is a `PyramidGenerator`, for large images.
+        crop: the largest share of the side that is cut away at random before the classifier reads
+            an image; crops reach beyond the rim by a third of it.
+        noise: standard deviation of what is added to the pixels before it is read, in half ranges.
 
     Raises:
         ValueError: a value is out of its range.
@@ -54,11 +58,15 @@ class InversionConfig:
     deformation: float = 0.0
     shading: float = 0.0
     bfloat16: bool = False
+    pyramid: bool = False
+    crop: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         check_whole(self, steps=1, batch_size=2, latent_dim=1, width=2)
         check_positive(self, "lr", "scale")
         check_finite(self, "modulation", "dropout", "deformation", "shading")
+        check_finite(self, "crop", "noise")
         if not self.dropout < 1:
             raise ValueError(f"dropout={self.dropout} must lie in [0, 1).")
         if self.deformation > 1 or (self.deformation and self.latent_dim < 2 * FIELD**2):
@@ -66,6 +74,8 @@ class InversionConfig:
                 f"deformation={self.deformation} must lie in [0, 1], and needs a latent_dim of at "
                 f"least {2 * FIELD**2}."
             )
+        if self.crop >= 1:
+            raise ValueError(f"crop={self.crop} must lie in [0, 1).")
         if self.shading > 1:
             raise ValueError(f"shading={self.shading} must lie in [0, 1].")
         if self.start is not None and not 0 <= self.start <= 1:
@@ -73,7 +83,7 @@ class InversionConfig:
 
     def generator(
         self, image_shape: Sequence[int], conditioning: Label, input_range: Sequence[float]
-    ) -> ConditionedGenerator:
+    ) -> ConditionedGenerator | PyramidGenerator:
         """A new generator, with first weights from torch's own random numbers.
 
         Args:
@@ -84,7 +94,8 @@ class InversionConfig:
         Returns:
             The generator, on the CPU.
         """
-        return ConditionedGenerator(
+        kind = PyramidGenerator if self.pyramid else ConditionedGenerator
+        return kind(
             image_shape,
             conditioning,
             input_range=input_range,

@@ -20,6 +20,8 @@ from .presets import InversionConfig
 if TYPE_CHECKING:
     from .inversion import Inversion
 
+BUILT = ("ConditionedGenerator", "PyramidGenerator")  # by the config
+
 
 def settings(inversion: Inversion) -> dict[str, Any]:
     """What JSON can hold of how an inversion was made."""
@@ -88,7 +90,7 @@ def read(
 def _loss(meta: dict[str, Any], path: str | Path) -> Loss:
     """The loss of a saved inversion, whose generator must be one that can be built again."""
     generator, kind = meta.get("kinds", ["ConditionedGenerator", "InversionLoss"])
-    if generator != "ConditionedGenerator":
+    if generator not in BUILT:
         raise ValueError(
             f"{path} holds a {generator}, which this cannot build: sample from it in the session "
             "that trained it."

@@ -97,3 +97,20 @@ def test_each_depth_has_every_way_back():
     assert len(runs) == 10 * (2 * 3 + 1)
     with pytest.raises(ValueError, match="corrected"):
         direct_photographs.photographs_back("imagenet", 0, "scenes", 1, "correct")
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_a_collapse_is_looked_for_in_some_of_a_thousand_classes(monkeypatch):
+    classifier = tiny_cnn(num_classes=1000)
+    drawn = []
+    sample = nil.Inversion.sample
+
+    def counted(self, *args, **settings):
+        images, k = sample(self, *args, **settings)
+        drawn.append(len(images))
+        return images, k
+
+    monkeypatch.setattr(nil.Inversion, "sample", counted)
+    quick = nil.InversionConfig(steps=1, batch_size=4)
+    nil.invert(classifier, config=quick, progress=False)
+    assert drawn == [800]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.transforms import v2
+
+from .._core.crops import random_crops
 
 if TYPE_CHECKING:
     from .deep_inversion import DescentConfig
@@ -50,13 +51,5 @@ def _moved_as_one(x: Tensor, config: DescentConfig) -> Tensor:
 
 
 def _each_moved(x: Tensor, config: DescentConfig) -> Tensor:
-    """Random crops of 1 − zoom to 1 of the side, shifted by as much again as `jitter` says."""
-    n = len(x)
-    side = 1 - config.zoom * torch.rand(n, device=x.device)
-    across = side * (1 - 2 * torch.randint(2, (n,), device=x.device)) if config.flip else side
-    free = 2 * config.jitter + (1 - side)  # a grid is two wide
-    place = (2 * torch.rand(n, 2, device=x.device) - 1) * free[:, None]
-    zero = torch.zeros_like(side)
-    matrix = torch.stack([across, zero, place[:, 0], zero, side, place[:, 1]], 1).view(n, 2, 3)
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    """Every image in a crop of its own."""
+    return random_crops(x, config.zoom, config.jitter, flip=config.flip)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..generator import resolutions
+
 
 class Pixels(nn.Module):
     """The pixels themselves: x = P, cut to the range after every step.
@@ -114,12 +116,3 @@ CANVASES: dict[str, type[Pixels | Pyramid | Phases]] = {
     "pyramid": Pyramid,
     "phases": Phases,
 }
-
-
-def resolutions(size: Sequence[int]) -> list[tuple[int, int]]:
-    """(1, 1), …, half of the size, the size: halved, rounded up, until nothing is left to halve."""
-    sizes = [(size[0], size[1])]
-    while max(sizes[-1]) > 1:
-        height, width = sizes[-1]
-        sizes.append((-(-height // 2), -(-width // 2)))
-    return sizes[::-1]

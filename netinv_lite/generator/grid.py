@@ -1,4 +1,4 @@
-"""The conditioned generator: latent and conditioning -> grid, where M joins -> image."""
+"""The papers' generator, leaner: latent and conditioning -> grid, where M joins -> image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conditioning import Condition, Label, hot_matrix
+from ..conditioning import Condition, Label, hot_matrix
+from .fields import check_fields, deformed, shaded
 
-__all__ = ["ConditionedGenerator", "deformed", "shaded"]
 EMBEDDED = 64  # numbers that v becomes, to stand beside z
-FIELD = 3  # the field that deforms an image has FIELD x FIELD free vectors
-SHADE = 2  # the field that dims a channel has SHADE x SHADE free numbers
 
 
 class ConditionedGenerator(nn.Module):
@@ -70,8 +68,7 @@ class ConditionedGenerator(nn.Module):
         C, H, W = image_shape
         low, high = map(float, input_range)
         K = conditioning.num_classes
-        if shading and latent_dim < (least := 2 * FIELD**2 + C * SHADE**2):
-            raise ValueError(f"latent_dim={latent_dim}: the fields of {C} channels need {least}.")
+        check_fields(latent_dim, C, shading)
         self.image_shape, self.input_range = (C, H, W), (low, high)
         self.latent_dim, self.width, self.modulation = latent_dim, width, modulation
         self.deformation, self.shading = deformation, shading
@@ -172,73 +169,6 @@ def smooth(h: Tensor) -> Tensor:
         h = h[..., 1:, :] + h[..., :-1, :]
         h = h[..., 1:] + h[..., :-1]
     return h / 16
-
-
-def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
-    """Images bent by a smooth random field u: x(p) -> x(p + d·u_z(p)).
-
-    p runs over [−1, 1]². u is the bicubic interpolation of 3x3 vectors whose entries are uniform
-    with variance 1: the last 18 numbers of z ~ N(0, I), each through its distribution function, so
-    that no field is extreme. It combines shifts, rotations, shears, stretches and bends; small
-    ones keep the class of an image, whatever the data.
-
-    Args:
-        x: images (B,C,H,W).
-        z: latents (B,Z), Z ≥ 18.
-        strength: d, in halves of the image side.
-
-    Returns:
-        Images (B,C,H,W).
-
-    Source: Simard et al. 2003, who deform training images.
-
-    Example:
-        >>> import torch
-        >>> from netinv_lite.generator import deformed
-        >>> x = torch.rand(4, 1, 28, 28)
-        >>> deformed(x, torch.randn(4, 18), strength=0.2).shape
-        torch.Size([4, 1, 28, 28])
-    """
-    u = math.sqrt(3) * torch.erf(z[:, -2 * FIELD**2 :] / math.sqrt(2))  # (B, 18)
-    u = u.view(-1, 2, FIELD, FIELD)  # (B, 2, 3, 3)
-    u = F.interpolate(u, size=x.shape[-2:], mode="bicubic", align_corners=True)  # (B, 2, H, W)
-    identity = torch.eye(2, 3, dtype=x.dtype, device=x.device).expand(len(x), 2, 3)
-    p = F.affine_grid(identity, x.shape, align_corners=False)  # (B, H, W, 2)
-    p = p + strength * u.permute(0, 2, 3, 1)  # (B, H, W, 2)
-    return F.grid_sample(x, p, padding_mode="border", align_corners=False)
-
-
-def shaded(x: Tensor, z: Tensor, strength: float, low: float) -> Tensor:
-    """Images whose channels are dimmed by smooth fields u: x − low -> (1 − s·u_z(p))·(x − low).
-
-    u, from 0 to 1, is the bilinear interpolation of 2x2 uniform numbers for each channel: the 4C
-    numbers of z ~ N(0, I) before the last 18, through the distribution function. Light and colour
-    change; pixels at the low end of the range stay there.
-
-    Args:
-        x: images (B,C,H,W).
-        z: latents (B,Z), Z ≥ 4C + 18.
-        strength: s, from 0 to 1.
-        low: the low end of the input range.
-
-    Returns:
-        Images (B,C,H,W).
-
-    Source: Ghiasi et al. 2022, who recolour the images of an inversion.
-
-    Example:
-        >>> import torch
-        >>> from netinv_lite.generator import shaded
-        >>> x = torch.ones(4, 3, 32, 32)
-        >>> dimmed = shaded(x, torch.randn(4, 30), strength=0.5, low=-1.0)
-        >>> bool(dimmed.min() >= 0)
-        True
-    """
-    C, end = x.shape[1], z.shape[1] - 2 * FIELD**2
-    u = (1 + torch.erf(z[:, end - C * SHADE**2 : end] / math.sqrt(2))) / 2  # (B, 4C)
-    u = u.view(-1, C, SHADE, SHADE)  # (B, C, 2, 2)
-    u = F.interpolate(u, size=x.shape[-2:], mode="bilinear", align_corners=True)  # (B, C, H, W)
-    return low + (1 - strength * u) * (x - low)
 
 
 def _stage(channels: int, width: int, dropout: float) -> nn.Sequential:
