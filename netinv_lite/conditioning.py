@@ -267,9 +267,10 @@ class Label:
 
     Args:
         num_classes: K.
+        classes: some of the K classes, the only ones that are drawn; None for all.
 
     Raises:
-        ValueError: fewer than two classes.
+        ValueError: fewer than two classes, or one in `classes` that does not exist.
 
     Example:
         >>> import torch
@@ -282,9 +283,18 @@ class Label:
     name: ClassVar[str] = "label"
     vector: ClassVar[bool] = True  # does v enter at the input?
     matrix: ClassVar[bool] = False  # does M enter at the grid?
+    classes: Sequence[int] | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         check_whole(self, num_classes=2)
+        if self.classes is not None:
+            chosen = sampled_classes(self.classes, self.num_classes, 1).tolist()
+            object.__setattr__(self, "classes", tuple(chosen))
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """What can be drawn: the classes, all K or those chosen."""
+        return range(self.num_classes) if self.classes is None else self.classes
 
     @renamed(random="generator")
     def of(self, k: Tensor, *, generator: Generator | None = None) -> Condition:
@@ -314,8 +324,8 @@ class Label:
         Returns:
             A condition of n images.
         """
-        k = balanced_classes(n, self.num_classes, generator=generator)
-        return self.of(k, generator=generator)
+        k = balanced_classes(n, len(self.rows), generator=generator)
+        return self.of(torch.tensor(self.rows)[k], generator=generator)
 
 
 @dataclass(frozen=True)
@@ -325,6 +335,7 @@ class Vector(Label):
     Args:
         num_classes: K.
         scale: s; the larger, the nearer is v to a one-hot.
+        classes: as in `Label`.
 
     Raises:
         ValueError: `scale` is not positive.
@@ -370,6 +381,7 @@ class Matrix(Label):
 
     Args:
         num_classes: K.
+        classes: as in `Label`.
 
     Source: Suhail & Sethi, section 2.
 
@@ -391,6 +403,7 @@ class VectorMatrix(Vector):
     Args:
         num_classes: K.
         scale: s; the larger, the nearer is v to a one-hot.
+        classes: as in `Label`.
 
     Raises:
         ValueError: `scale` is not positive.
@@ -438,6 +451,11 @@ class SoftTargets(Label):
         super().__post_init__()
         object.__setattr__(self, "targets", check_simplex(self.targets, self.num_classes))
 
+    @property
+    def rows(self) -> Sequence[int]:
+        """What can be drawn: the rows of `targets`."""
+        return range(len(self.targets))
+
     def __repr__(self) -> str:
         n, K = self.targets.shape
         rows = [_mixture(row) for row in self.targets[:4]]
@@ -472,7 +490,7 @@ class SoftTargets(Label):
         Returns:
             A condition of n images.
         """
-        return self.of(balanced_classes(n, len(self.targets), generator=generator))
+        return self.of(balanced_classes(n, len(self.rows), generator=generator))
 
 
 def _mixture(row: Tensor) -> str:

@@ -117,7 +117,8 @@ class Inversion:
         Args:
             per_class: images of each class.
             seed: of latents and conditioning vectors.
-            classes: some of the classes; by default all. With soft targets, numbers of rows.
+            classes: some of the classes; by default all that the conditioning draws. With soft
+                targets, numbers of rows.
             choose_from: draw so many times as many images, and keep those of each class with the
                 largest log-odds; drawing is cheap.
 
@@ -136,8 +137,9 @@ class Inversion:
             raise ValueError(
                 "With soft targets there is no class to choose by: leave choose_from at 1."
             )
-        rows = len(getattr(self.conditioning, "targets", range(self.num_classes)))
-        k = sampled_classes(classes, rows, per_class * choose_from)
+        known = len(self.conditioning.targets) if soft else self.num_classes
+        drawn = self.conditioning.rows if classes is None else classes
+        k = sampled_classes(drawn, known, per_class * choose_from)
         random = torch.Generator().manual_seed(seed)
         condition = self.conditioning.of(k, generator=random)
         z = torch.randn(len(k), self.config.latent_dim, generator=random)
@@ -580,8 +582,8 @@ def warn_if_collapsed(
     Raises:
         FloatingPointError: the images are not finite.
     """
-    rows = len(getattr(inversion.conditioning, "targets", range(inversion.num_classes)))
-    few = range(0, rows, -(-rows // most))
+    rows = inversion.conditioning.rows
+    few = rows[:: -(-len(rows) // most)]
     images, _ = inversion.sample(per_class, seed=inversion.seed, classes=few)
     if not torch.isfinite(images).all():
         raise FloatingPointError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ def settings(inversion: Inversion) -> dict[str, Any]:
         "num_classes": inversion.num_classes,
         "conditioning": inversion.conditioning.name,
         "scale": getattr(inversion.conditioning, "scale", None),
+        "classes": inversion.conditioning.classes and list(inversion.conditioning.classes),
         "config": asdict(inversion.config),
         "loss": asdict(inversion.loss),
         "kinds": [type(inversion.generator).__name__, type(inversion.loss).__name__],
@@ -103,4 +104,5 @@ def _conditioning(meta: dict[str, Any], targets: Tensor | None, config: Inversio
     if targets is not None:
         return SoftTargets(meta["num_classes"], targets)
     scale = meta.get("scale") or config.scale
-    return scheme(meta["conditioning"], meta["num_classes"], scale)
+    conditioning = scheme(meta["conditioning"], meta["num_classes"], scale)
+    return replace(conditioning, classes=meta.get("classes"))

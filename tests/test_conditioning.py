@@ -1,5 +1,7 @@
 """Vectors on the simplex with their law, the hot matrix by brute force, soft targets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netinv_lite as nil
+from helpers import SCHEMES
 from netinv_lite.conditioning import (
     balanced_classes,
     check_simplex,
@@ -194,3 +197,34 @@ def test_conditions_are_of_the_default_type(name):
     assert condition.v.dtype == condition.y.dtype == torch.float64
     single = condition.to(torch.float32)
     assert single.v.dtype == torch.float32 and torch.equal(single.k, condition.k)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_some_of_the_classes_are_drawn_equally_often(name):
+    some = replace(scheme(name, 1000, 4.0), classes=[7, 999, 3])
+    counted = some.draw(31).k.bincount(minlength=1000)
+    assert counted.nonzero().flatten().tolist() == [3, 7, 999]
+    assert counted.max() - counted[counted > 0].min() <= 1
+    assert some.of(torch.tensor([5])).k.tolist() == [5], "others can still be named"
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"), [([], "at least one"), ([10], "0..9"), ("3", "at least one")]
+)
+def test_classes_that_do_not_exist_are_refused(classes, said):
+    with pytest.raises(ValueError, match=said):
+        nil.VectorMatrix(10, classes=classes)
+
+
+def test_an_inversion_of_some_classes_samples_saves_and_draws_these(tmp_path):
+    classifier = nil.load_classifier("digits")
+    quick = nil.InversionConfig(steps=60, batch_size=32)
+    conditioning = nil.VectorMatrix(10, classes=[8, 3])
+    inversion = nil.invert(classifier, conditioning=conditioning, config=quick, progress=False)
+    assert inversion.sample(2)[1].tolist() == [8, 8, 3, 3]
+    assert inversion.sample(1, classes=[3])[1].tolist() == [3]
+    assert inversion.accuracy(100) > 0.9
+    again = nil.Inversion.load(inversion.save(tmp_path / "some.safetensors"), classifier)
+    assert again.conditioning == conditioning
+    assert again.sample(2)[1].tolist() == [8, 8, 3, 3]
+    assert "2 of 10 classes" in inversion.plot(2).alt

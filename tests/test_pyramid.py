@@ -94,7 +94,7 @@ def test_deformation_and_shading_as_in_the_other_generator():
     still = make((3, 16, 16), 4).eval()
     z, condition = batch(moved, 4)
     expected = nil.generator.shaded(
-        nil.generator.deformed(still(z, condition), z, 0.3), z, 0.5, low=-1.0
+        nil.generator.deformed(still(z, condition), z, 0.3, "reflection"), z, 0.5, low=-1.0
     )
     torch.testing.assert_close(moved(z, condition), expected)
     with pytest.raises(ValueError, match="latent_dim=20: the fields of 3 channels need 30"):

@@ -18,7 +18,7 @@ def check_fields(latent_dim: int, C: int, shading: float) -> None:
         raise ValueError(f"latent_dim={latent_dim}: the fields of {C} channels need {least}.")
 
 
-def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
+def deformed(x: Tensor, z: Tensor, strength: float, padding: str = "border") -> Tensor:
     """Images bent by a smooth random field u: x(p) -> x(p + d·u_z(p)).
 
     p runs over [−1, 1]². u is the bicubic interpolation of 3x3 vectors whose entries are uniform
@@ -30,6 +30,8 @@ def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
         x: images (B,C,H,W).
         z: latents (B,Z), Z ≥ 18.
         strength: d, in halves of the image side.
+        padding: what comes in at the rim: its own pixels, "border", or the image mirrored,
+            "reflection".
 
     Returns:
         Images (B,C,H,W).
@@ -49,7 +51,7 @@ def deformed(x: Tensor, z: Tensor, strength: float) -> Tensor:
     identity = torch.eye(2, 3, dtype=x.dtype, device=x.device).expand(len(x), 2, 3)
     p = F.affine_grid(identity, x.shape, align_corners=False)  # (B, H, W, 2)
     p = p + strength * u.permute(0, 2, 3, 1)  # (B, H, W, 2)
-    return F.grid_sample(x, p, padding_mode="border", align_corners=False)
+    return F.grid_sample(x, p, padding_mode=padding, align_corners=False)
 
 
 def shaded(x: Tensor, z: Tensor, strength: float, low: float) -> Tensor:

@@ -35,7 +35,8 @@ class PyramidGenerator(nn.Module):
         dropout: share of these channels that dropout sets to zero.
         start: brightness of the first images, a share of the range; None for mid-grey noise.
         modulation: how strongly the code scales and shifts the channels.
-        deformation: d > 0 bends each image by a smooth random field, see `deformed`.
+        deformation: d > 0 bends each image by a smooth random field, see `deformed`; what comes in
+            at the rim is the image mirrored, as photographs fill their frame.
         shading: s > 0 dims each channel by a smooth random field, see `shaded`.
 
     Raises:
@@ -113,7 +114,7 @@ class PyramidGenerator(nn.Module):
             total = _enlarged(total, size, "bilinear") + level.to_pixels(h)  # (B, C, *size)
         low, high = self.input_range
         x = low + (high - low) * total.sigmoid()  # (B, C, H, W)
-        x = deformed(x, z, self.deformation) if self.deformation else x
+        x = deformed(x, z, self.deformation, "reflection") if self.deformation else x
         return shaded(x, z, self.shading, low) if self.shading else x
 
     def coded(self, z: Tensor, condition: Condition) -> Tensor:

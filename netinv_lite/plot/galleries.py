@@ -139,7 +139,7 @@ def gallery(
     scheme, network = inversion.conditioning, unwrapped(inversion.classifier)
     soft = isinstance(scheme, SoftTargets)
     n = len(scheme.targets) if soft else inversion.num_classes
-    classes = spread(range(n)) if classes is None else list(classes)
+    classes = spread(scheme.rows) if classes is None else list(classes)
     sampled = {"seed": seed, "classes": classes, "choose_from": choose_from}
     images, labels = inversion.sample(per_class, **sampled)
     if soft:
