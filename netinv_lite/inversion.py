@@ -323,8 +323,8 @@ def invert(
         conditioning: "label", "vector", "matrix", "vector-matrix", or an object such as
             `SoftTargets(K, v)`.
         loss: by default that of the preset.
-        preset: one of `PRESETS`: "paper" (the default), "bold", "readable", "vivid", "typical" or
-            "training-like".
+        preset: one of `PRESETS`: "paper" (the default), "bold", "readable", "vivid", "typical",
+            "large" or "training-like".
         config: by default that of the preset.
         features: name of the module whose output is f; by default f is the input of the last
             linear layer.

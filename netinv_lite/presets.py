@@ -135,6 +135,18 @@ _TYPICAL = replace(_FAR, margin=0, cross_entropy=1, batch_norm=1)
 _ALIKE = InversionLoss(
     perturbed_kl=1, perturbed_cross_entropy=1, pixel_range=1, gradient=1, total_variation=0.1
 )
+_LARGE = InversionLoss(kl=0, cross_entropy=1, cosine=1)
+_PYRAMID = InversionConfig(
+    batch_size=20,
+    lr=3e-3,
+    width=16,
+    dropout=0.0,
+    modulation=5.0,
+    deformation=0.1,
+    pyramid=True,
+    crop=0.3,
+    noise=0.04,
+)
 PRESETS: dict[str, Preset] = {
     "paper": Preset(InversionLoss(), InversionConfig()),
     # Two changes: from the background, and far past the boundary.
@@ -146,6 +158,8 @@ PRESETS: dict[str, Preset] = {
     # A fifth, for networks with batch normalisation: features like the running statistics of the
     # training. With these, an image need not lie far past the boundary.
     "typical": Preset(_TYPICAL, _BENT),
+    # For networks that read photographs: a sum over resolutions, read in noisy crops.
+    "large": Preset(_LARGE, _PYRAMID),
     # The papers' loss for images like those of the training; its weights are not published.
     "training-like": Preset(_ALIKE, InversionConfig()),
 }

@@ -18,7 +18,7 @@ def test_a_preset_has_names_and_unpacks(name):
 
 
 def test_the_presets_build_on_each_other():
-    paper, bold, readable, vivid, typical, _ = nil.PRESETS.values()
+    paper, bold, readable, vivid, typical, *_ = nil.PRESETS.values()
     assert paper == Preset(nil.InversionLoss(), nil.InversionConfig())
     assert bold.loss == readable.loss == vivid.loss != paper.loss
     assert vivid.config.shading == 0.6 and readable.config.shading == 0
