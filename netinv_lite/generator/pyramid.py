@@ -77,7 +77,7 @@ class PyramidGenerator(nn.Module):
         self.deformation, self.shading = deformation, shading
         self.use_vector, self.use_matrix = conditioning.vector, conditioning.matrix
         sizes = resolutions((H, W))
-        self.sizes = sizes[: -FINE or None] or sizes[:1], sizes[1:][-FINE:]
+        self.sizes = sizes[:-FINE] or sizes[:1], sizes[1:][-FINE:]
         self._make_layers(C, K, dropout)
         bright = 0.5 if start is None else min(max(start, 0.005), 0.995)
         nn.init.constant_(self.bias, math.log(bright / (1 - bright)))
