@@ -1,4 +1,4 @@
-"""Make the galleries of the four data sets: a class in each row, a generator in each column.
+"""Make the galleries of three data sets: a class in each row, a generator in each column.
 
     python book/tools/galleries.py
 
@@ -25,7 +25,7 @@ from netinv_lite.plot.mosaic import Gallery, to_rgb
 from netinv_lite.plot.theme import Figure, drawn, percent, told
 
 ROOT = Path(__file__).resolve().parents[2]
-PRESETS = {"mnist": "readable", "fashion_mnist": "readable", "svhn": "vivid", "cifar10": "vivid"}
+PRESETS = {"fashion_mnist": "readable", "svhn": "vivid", "cifar10": "vivid"}
 SEEDS, PER_CLASS = (0, 1, 2), 100
 
 
