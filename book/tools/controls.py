@@ -16,10 +16,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 import netinv_lite as nil
 from netinv_lite import metrics
 from netinv_lite._core.serialization import versions, write_json
+from netinv_lite.applications.by_class import class_means
 from netinv_lite.studies.training_sources import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,11 +33,6 @@ NETWORKS = {
     "cifar10": "cifar10",
     "cifar10, ResNet-20": "cifar10-resnet20",
 }
-
-
-def decibels(back: Tensor, x: Tensor) -> Tensor:
-    """The PSNR of each of the images (N,C,H,W) with pixels from -1 to 1; (N,)."""
-    return 10 * torch.log10(4 / ((back - x) ** 2).flatten(1).mean(1))
 
 
 def best_in_decibels(images: Tensor) -> Tensor:
@@ -57,10 +54,13 @@ def controls(dataset: str, network: str) -> dict[str, float]:
         "grey": torch.zeros_like(x),
         "black": torch.full_like(x, -1),
         "own mean colour": x.mean((2, 3), keepdim=True).expand_as(x),
-        "class means": torch.stack([group.mean(0) for group in groups])[predicted],
+        "class means": class_means(real, labels)[predicted],
         "class, best dB": torch.stack([best_in_decibels(group) for group in groups])[predicted],
     }
-    return {way: round(decibels(back, x).mean().item(), 2) for way, back in made.items()}
+    each = {"data_range": 2.0, "dim": (1, 2, 3)}  # pixels from -1 to 1; the mean over images
+    return {
+        way: round(peak_signal_noise_ratio(back, x, **each).item(), 2) for way, back in made.items()
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
