@@ -449,6 +449,8 @@ class SoftTargets(Label):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.classes is not None:
+            raise ValueError("Soft targets are what is drawn: leave `classes` out.")
         object.__setattr__(self, "targets", check_simplex(self.targets, self.num_classes))
 
     @property

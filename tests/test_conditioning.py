@@ -228,3 +228,8 @@ def test_an_inversion_of_some_classes_samples_saves_and_draws_these(tmp_path):
     assert again.conditioning == conditioning
     assert again.sample(2)[1].tolist() == [8, 8, 3, 3]
     assert "2 of 10 classes" in inversion.plot(2).alt
+
+
+def test_soft_targets_take_no_classes_beside_them():
+    with pytest.raises(ValueError, match="leave `classes` out"):
+        nil.SoftTargets(3, torch.eye(3), classes=[1])
