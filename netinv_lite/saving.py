@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ._core.boundary import probe_logits
 from ._core.device import on_device, pick_device, unwrapped
-from ._core.serialization import fingerprint, read_saved, split, write_tensors
+from ._core.serialization import fingerprint, halved, read_saved, split, write_tensors
 from ._core.validation import check_name
 from .conditioning import Label, SoftTargets, scheme
 from .losses import KINDS, Loss
@@ -49,10 +49,10 @@ def identity(inversion: Inversion) -> dict[str, Any]:
     }
 
 
-def write(inversion: Inversion, path: str | Path) -> Path:
+def write(inversion: Inversion, path: str | Path, half: bool) -> Path:
     """Write an inversion, without its classifier; see `Inversion.save`."""
     state = inversion.generator.state_dict()
-    tensors = {f"generator.{name}": t for name, t in state.items()}
+    tensors = {f"generator.{name}": halved(t) if half else t for name, t in state.items()}
     if isinstance(inversion.conditioning, SoftTargets):
         tensors["targets"] = inversion.conditioning.targets
     about = {**settings(inversion), "history": inversion.history}

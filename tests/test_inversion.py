@@ -26,6 +26,7 @@ from helpers import (
 )
 from netinv_lite._core import checkpoint
 from netinv_lite._core.hooks import Tap, batch_statistics
+from netinv_lite._core.serialization import read_tensors
 from netinv_lite.losses import TERMS, log_odds
 
 # So few steps leave the images of a class alike; the test of the warning itself asks for it.
@@ -251,6 +252,18 @@ def test_save_and_load_give_the_same_images(conditioning, tmp_path):
     assert_same(result(inversion), result(loaded))
     assert (loaded.loss, loaded.config, loaded.seed) == (inversion.loss, inversion.config, 2)
     assert repr(loaded) == repr(inversion) and "5 of 5 steps" in repr(loaded)
+
+
+def test_half_of_the_size_gives_nearly_the_same_images(tmp_path):
+    model = tiny_cnn()
+    inversion = invert(model, replace(QUICK, start=0.1), seed=2)
+    whole, half = (inversion.save(tmp_path / f"{h}.safetensors", half=h) for h in (False, True))
+    weights = [sum(t.nbytes for t in read_tensors(path)[0].values()) for path in (whole, half)]
+    assert weights[1] < 0.6 * weights[0]
+    loaded = nil.Inversion.load(half, model, device="cpu")
+    (x, _), (nearly, _) = inversion.sample(4, seed=9), loaded.sample(4, seed=9)
+    assert x.dtype == nearly.dtype
+    assert 0 < (x - nearly).abs().max() < 0.02, "rounded, and no more"
 
 
 def test_batch_norm_statistics_can_be_asked_for():

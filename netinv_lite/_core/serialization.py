@@ -136,6 +136,17 @@ def write_tensors(path: str | Path, tensors: dict[str, Any], **metadata: Any) ->
     return write_atomically(path, lambda p: save_file(flat, str(p), metadata=header))
 
 
+def halved(value: Any) -> Any:
+    """A tensor of floats in 16 bits, or in its own type where it does not fit (a large variance).
+
+    All else is returned as it is.
+    """
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if torch.equal(half.isfinite(), value.isfinite()) else value
+
+
 def read_tensors(path: str | Path) -> tuple[dict[str, Any], dict]:
     """Tensors and metadata of a safetensors file, as `write_tensors` got them.
 

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from .._core.checkpoint import check_fits
 from .._core.device import pick_device, unwrapped
-from .._core.serialization import SHIPPED, located, read_tensors, sha256, write_json, write_tensors
+from .._core.serialization import (
+    SHIPPED,
+    halved,
+    located,
+    read_tensors,
+    sha256,
+    write_json,
+    write_tensors,
+)
 from .._core.validation import check_name
 from .architectures import ARCHITECTURES
 from .imagenet import load_imagenet
@@ -165,17 +173,10 @@ def save_classifier(model: nn.Module, path: str | Path, record: dict[str, Any]) 
             f"{path} must end in .safetensors, and the record name "
             f"{', '.join(DESCRIBED)}; lacking: {lacking or 'none'}."
         )
-    write_tensors(path, {k: _halved(v) for k, v in unwrapped(model).state_dict().items()})
+    write_tensors(path, {k: halved(v) for k, v in unwrapped(model).state_dict().items()})
     record = {**record, "dtype": "float16", "sha256": sha256(path)}
     write_json(path.with_suffix(".json"), record)
     return record
-
-
-def _halved(value: Any) -> Any:
-    if not isinstance(value, Tensor) or not value.is_floating_point():
-        return value
-    half = value.half()
-    return half if torch.equal(half.isfinite(), value.isfinite()) else value
 
 
 def build(record: dict[str, Any]) -> nn.Module:
