@@ -40,6 +40,7 @@ __all__ = [
     "SCORES",
     "Detector",
     "ExclusionConfig",
+    "Request",
     "forgetful",
     "noise",
     "score",
