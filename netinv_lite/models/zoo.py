@@ -57,9 +57,9 @@ def load_classifier(name: str = "mnist", *, device: str | torch.device = "cpu") 
     JSON).
 
     Args:
-        name: "digits", "mnist", "fashion_mnist", "svhn" or "cifar10", each also with "-robust",
-            or "cifar10-resnet20"; "imagenet", EfficientNet-Lite0 at 224 pixels, which needs the
-            extra of that name; or the path of a `.safetensors` file.
+        name: "digits", "mnist", "fashion_mnist", "svhn" or "cifar10", each also with "-robust";
+            "cifar10-resnet20"; "cifar100", of a hundred classes; "imagenet", EfficientNet-Lite0 at
+            224 pixels, which needs the extra of that name; or the path of a `.safetensors` file.
         device: where it is to be; "auto" is a GPU if there is one.
 
     Returns:
