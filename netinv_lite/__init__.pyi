@@ -9,6 +9,7 @@ from . import (
     exercises,
     generator,
     inversion,
+    live,
     losses,
     metrics,
     models,
@@ -28,6 +29,7 @@ from .ensemble import invert_many
 from .exercises import attempt
 from .generator import ConditionedGenerator, PyramidGenerator
 from .inversion import Inversion, invert
+from .live import to_page
 from .losses import InversionLoss
 from .models import (
     CNN,
@@ -88,6 +90,7 @@ __all__ = [
     "inversion",
     "invert",
     "invert_many",
+    "live",
     "load_classifier",
     "load_data",
     "load_judge",
@@ -103,4 +106,5 @@ __all__ = [
     "reconstruction",
     "shortcuts",
     "studies",
+    "to_page",
 ]

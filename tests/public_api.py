@@ -18,7 +18,7 @@ FILE = Path(__file__).with_suffix(".txt")
 COMMAND = "python tests/public_api.py"
 METHOD = ("conditioning", "generator", "losses", "presets", "inversion", "ensemble", "metrics")
 HELP = ("data", "exercises")
-WINGS = ("models", "baselines", "direct", "plot", "studies")
+WINGS = ("models", "baselines", "direct", "plot", "live", "studies")
 USES = ("distillation", "ood", "ood_scores", "privacy", "reconstruction", "shortcuts")
 
 

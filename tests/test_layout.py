@@ -17,7 +17,7 @@ ROWS = (
     ("saving",),
     ("inversion",),
     ("ensemble", "baselines", "direct"),
-    ("applications",),
+    ("applications", "live"),
     ("studies",),
     ("cli",),
     ("__main__",),

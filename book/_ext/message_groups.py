@@ -26,6 +26,7 @@ RULES = [
     ("training", r"models(?:\.\w+)?", r""),
     ("baselines", r"baselines(?:\.\w+)?", r""),
     ("direct", r"direct(?:\.\w+)?", r""),
+    ("pages", r"live(?:\.\w+)?", r""),
     ("applications", r"applications(?:\.\w+)?", r""),
     ("studies", r"studies(?:\.\w+)?", r""),
     ("command-line", r"cli(?:\.\w+)?", r""),

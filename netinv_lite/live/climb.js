@@ -1,0 +1,143 @@
+/**
+ * Climb: an image forms by gradient ascent on the classifier, and a judge that had no part in it
+ * reads it as well. The settings stand in the address, so that they can be linked to.
+ */
+netinvLive.define("climb", (figure) => {
+  "use strict";
+  const { element, percent } = netinvLive;
+  const { classes, networks, judge, base, target } = JSON.parse(figure.dataset.settings);
+  const part = (name) => figure.querySelector(".live-" + name);
+  const button = part("start"), verdict = part("verdict"), canvas = part("canvas");
+  let engine = null, current = null;  // the run that may still draw
+
+  // ---- settings: each has a control, and a place in the address --------------------------------
+
+  const choice = (options) => element("select", {}, ...options.map(([value, label]) =>
+    element("option", { value }, label)));
+  const number = (type, min, max, step) => element("input", { type, min, max, step });
+  const settings = {
+    target: { label: "Target class", first: target, control: choice(classes.map((name, k) => [k, name])) },
+    network: { label: "Network", first: networks[0].name, control: choice(networks.map((n) => [n.name, n.label])) },
+    start: { label: "Start", first: "noise", control: choice([["noise", "noise"], ["black", "black"]]) },
+    length: { label: "Step length", first: 0.5, control: number("range", 0.1, 2, 0.1) },
+    steps: { label: "Steps", first: 80, control: number("range", 5, 200, 5) },
+    seed: { label: "Random number", first: 1, control: number("number", 1, 9999, 1) },
+  };
+  const value = (name) => settings[name].control.value;
+
+  /** Set every control: to what the address says if it makes sense, else to the default. */
+  function restore() {
+    const said = netinvLive.stateOf("climb") ?? {};
+    for (const [name, { control, first, output }] of Object.entries(settings)) {
+      control.value = said[name] ?? first;
+      if (control.value === "" || !control.checkValidity()) control.value = first;
+      if (output) output.value = control.value;
+    }
+  }
+
+  function keep() {
+    const state = Object.entries(settings).map(([name, { control }]) => [name, control.value]);
+    netinvLive.keepState("climb", Object.fromEntries(state));
+  }
+
+  for (const [name, setting] of Object.entries(settings)) {
+    const { control, label } = setting;
+    control.name = name;
+    const shown = element("label", {}, element("span", {}, label), control);
+    if (name === "network" && networks.length === 1) shown.hidden = true;
+    if (control.type === "range") {
+      setting.output = element("output");
+      shown.firstChild.append(" ", setting.output);
+      control.addEventListener("input", () => { setting.output.value = control.value; });
+    }
+    control.addEventListener("change", () => {
+      if (!control.checkValidity() || control.value === "") control.value = setting.first;
+      keep();
+      if (engine) climb();
+    });
+    part("controls").append(shown);
+  }
+
+  // ---- the climb -------------------------------------------------------------------------------
+
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const says = (name, p) => name + " predicts " + classes[netinvLive.largest(p)] + " (" +
+    percent(Math.max(...p)) + ")";
+
+  function summary({ step, classifier, judge: read }, k) {
+    const first = "After " + step + " steps the " + says("classifier", classifier);
+    if (!read) return first + ".";
+    const agrees = netinvLive.largest(read) === k;
+    const second = agrees ? ", too." : ": to it the image shows something else.";
+    return first + ", the " + says("judge", read) + second;
+  }
+
+  /** Load what is needed; a function that shows a state of the climb. */
+  async function stage(name, k, steps) {
+    engine ??= new netinvLive.Engine();
+    const program = await engine.want(name, base);
+    if (judge) await engine.want(judge, base);
+    figure.classList.add("live-on");
+    const panels = { classifier: netinvLive.bars(part("classifier"), "Classifier", classes) };
+    if (judge) panels.judge = netinvLive.bars(part("judge"), "Judge", classes);
+    return (state) => {
+      netinvLive.draw(canvas, state.image, program);
+      for (const [who, panel] of Object.entries(panels)) panel(state[who], k);
+      part("status").textContent = "Step " + state.step + " of " + steps;
+    };
+  }
+
+  /** From the first image to the last, unless a later run takes over or the button stops it. */
+  async function ascend(mine) {
+    const name = value("network"), k = Number(value("target")), steps = Number(value("steps"));
+    const show = await stage(name, k, steps);
+    if (mine !== current) return;
+    let state = await engine.ask("begin", {
+      classifier: name, judge, target: k, length: Number(value("length")),
+      start: value("start"), seed: Number(value("seed")),
+    });
+    while (mine === current && !mine.stopped && state.step < steps) {
+      const next = engine.ask("step");  // the worker climbs while the page draws
+      if (!netinvLive.calm()) {  // with reduced motion only the last image is shown
+        show(state);
+        await frame();  // a tab that sleeps gets none: the climb goes on where it was
+      }
+      state = await next;
+    }
+    if (mine !== current) return;
+    show(state);
+    verdict.textContent = summary(state, k);
+    canvas.setAttribute("aria-label", "Image of target class " + classes[k] + ". " + summary(state, k));
+  }
+
+  async function climb() {
+    const mine = (current = { stopped: false });
+    button.textContent = "Stop";
+    verdict.textContent = "";
+    part("status").textContent = "Loading the networks \u2026";
+    figure.setAttribute("aria-busy", "true");
+    try {
+      await ascend(mine);
+    } catch (error) {
+      if (mine === current) verdict.textContent = "This did not work: " + error.message + ".";
+    }
+    if (mine !== current) return;
+    current = null;
+    button.textContent = "Start again";
+    figure.removeAttribute("aria-busy");
+  }
+
+  button.addEventListener("click", () => {
+    if (current) { current.stopped = true; return; }
+    keep();
+    climb();
+  });
+  restore();
+  addEventListener("hashchange", () => {
+    if (!netinvLive.stateOf("climb")) return;  // a link to another part of the page
+    restore();
+    if (engine) climb();
+  });
+  figure.classList.add("live-ready");
+  if (netinvLive.stateOf("climb")) figure.scrollIntoView();
+});

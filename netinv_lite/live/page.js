@@ -1,0 +1,161 @@
+/**
+ * What the live figures of a page share: networks, which are loaded when they are first wanted, the
+ * worker that runs them, bars of probabilities, a picture, and the state in the address.
+ *
+ * A figure is `<figure data-live="name">`; `netinvLive.define(name, begin)` says what it does.
+ */
+const netinvLive = (function () {
+  "use strict";
+  const registered = {}, arriving = {}, figures = {};
+
+  /** Called by the file of a network. */
+  function register(name, program, weights) {
+    registered[name] = { program, weights };
+  }
+
+  /** A network by name, from the page itself or from a file in the folder `base`. */
+  function load(name, base) {
+    arriving[name] ??= new Promise((resolve, reject) => {
+      if (registered[name]) { resolve(registered[name]); return; }
+      const script = document.createElement("script");  // fetch is refused on file://
+      script.src = base + name + ".js";
+      script.onload = () => resolve(registered[name]);
+      script.onerror = () => {
+        delete arriving[name];  // the next press of the button tries again
+        reject(new Error("the network " + name + " could not be loaded"));
+      };
+      document.head.append(script);
+    });
+    return arriving[name];
+  }
+
+  /** A worker made of the text of its functions; `ask` sends a message and awaits the answer. */
+  class Engine {
+    constructor() {
+      const parts = ["(", netinvWorker, ")((", netinvEngine, ")((", netinvLayers, ")()), self);"];
+      const address = URL.createObjectURL(new Blob(parts.map(String), { type: "text/javascript" }));
+      this.worker = new Worker(address);
+      this.waiting = new Map();
+      this.known = new Set();
+      this.worker.onmessage = ({ data }) => {
+        const { resolve, reject } = this.waiting.get(data.id);
+        this.waiting.delete(data.id);
+        if (data.error) reject(new Error(data.error)); else resolve(data.result);
+      };
+      this.worker.onerror = (event) => this.fail(event.message);
+    }
+
+    fail(message) {
+      for (const { reject } of this.waiting.values()) reject(new Error(message));
+      this.waiting.clear();
+    }
+
+    /** @returns {Promise<any>} */
+    ask(kind, content) {
+      return new Promise((resolve, reject) => {
+        const id = (this.last = (this.last ?? 0) + 1);
+        this.waiting.set(id, { resolve, reject });
+        this.worker.postMessage({ id, kind, content });
+      });
+    }
+
+    /** Load a network into the page and hand it to the worker, once. */
+    async want(name, base) {
+      const network = await load(name, base);
+      if (!this.known.has(name)) {
+        this.known.add(name);
+        await this.ask("load", { name, ...network });
+      }
+      return network.program;
+    }
+  }
+
+  // ---- elements -------------------------------------------------------------------------------
+
+  /** A new element; texts are texts, never markup. */
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  const percent = (p) => (100 * p).toFixed(0) + "%";
+  const largest = (p) => p.reduce((best, value, i) => (value > p[best] ? i : best), 0);
+
+  /**
+   * Bars of probabilities in `panel`: of all classes, or of the likeliest and the target class.
+   * @returns {(p: number[], target: number) => void}
+   */
+  function bars(panel, title, classes) {
+    const shown = Math.min(classes.length, 10);
+    const rows = Array.from({ length: shown }, () => {
+      const [name, bar, number] = ["name", "bar", "number"].map((kind) =>
+        element("span", { class: "live-" + kind }));
+      bar.append(element("span"));
+      return { row: element("li", {}, name, bar, number), name, fill: bar.firstChild, number };
+    });
+    panel.replaceChildren(element("strong", {}, title), element("ol", {}, ...rows.map((r) => r.row)));
+    return (p, target) => {
+      const order = Array.from(p.keys());
+      if (p.length > shown) {
+        order.sort((i, j) => p[j] - p[i]);
+        if (order.indexOf(target) >= shown) order[shown - 1] = target;
+      }
+      rows.forEach(({ row, name, fill, number }, i) => {
+        const k = order[i];
+        row.classList.toggle("live-target", k === target);
+        name.textContent = (k === target ? "\u25b8 " : "") + classes[k];
+        fill.style.width = 100 * p[k] + "%";
+        number.textContent = percent(p[k]);
+      });
+      panel.dataset.probability = p[target].toFixed(6);
+      panel.dataset.predicted = classes[largest(p)];
+    };
+  }
+
+  /** Show an image (C·H·W numbers of the program's range) on a canvas, a pixel a pixel. */
+  function draw(canvas, image, { image_shape: [C, H, W], input_range: [low, high] }) {
+    canvas.width = W;
+    canvas.height = H;
+    const picture = new ImageData(W, H), area = H * W;
+    for (let i = 0; i < area; i++) {
+      for (let c = 0; c < 3; c++) {
+        const value = image[(C >= 3 ? c : 0) * area + i];
+        picture.data[4 * i + c] = Math.round((255 * (value - low)) / (high - low));
+      }
+      picture.data[4 * i + 3] = 255;
+    }
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+  }
+
+  // ---- the address ----------------------------------------------------------------------------
+
+  /** What the address says of a figure, `#name:key=value&…`; null if it says nothing of it. */
+  function stateOf(name) {
+    const said = decodeURIComponent(location.hash).match(/^#([\w-]+):(.*)$/s);
+    return said && said[1] === name ? Object.fromEntries(new URLSearchParams(said[2])) : null;
+  }
+
+  /** Put the state of a figure into the address, in place of what is there. */
+  function keepState(name, state) {
+    history.replaceState(null, "", "#" + name + ":" + new URLSearchParams(state));
+  }
+
+  // ---- figures --------------------------------------------------------------------------------
+
+  function define(name, begin) {
+    figures[name] = begin;
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const figure of document.querySelectorAll("figure[data-live]")) {
+      figures[figure.dataset.live]?.(figure);
+    }
+  });
+
+  const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  return {
+    register, define, Engine, element, percent, largest, bars, draw, stateOf, keepState, calm,
+  };
+})();
