@@ -1,0 +1,86 @@
+"""Accuracy by class, and coverage in other features, for two methods of the study of four sets.
+
+    NETINV_DATA=../shared/data python book/tools/by_class.py
+
+Makes again what the experiments `datasets` and `front` measured as a whole: with seed 0, 100 images
+of each class by the papers' losses and by ascent, from the plain network of each set. Writes
+data/results/by_class.json: for each class the shares that classifier, judge and referee predict as
+their target; and the coverage in the features of `ceiling.py`. What the file holds already of other
+sets and methods stays. About 16 minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import netinv_lite as nil
+from ceiling import DATASETS, covered, judged
+from netinv_lite import metrics
+from netinv_lite._core.serialization import versions, write_json
+from netinv_lite.studies.evaluation import PER_CLASS, inverted, real_images, reference
+from netinv_lite.studies.readability_methods import COLOUR, METHODS, Point
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED, NOISE = 0, 0.1
+
+
+def made(dataset: str, method: str) -> tuple[Tensor, Tensor]:
+    """100 images of each class, and their labels, as in the experiments."""
+    if method == "paper":
+        return inverted(dataset, SEED, "plain", "paper").sample(PER_CLASS, seed=1)
+    if method in ("real", "noise"):
+        return reference(dataset, SEED, method)
+    steps = 120 if dataset in COLOUR else 80
+    ascent = METHODS["ascent"].make(Point(dataset, "plain", SEED, NOISE, steps))
+    return ascent.images, ascent.labels
+
+
+def measured(dataset: str, method: str) -> dict[str, object]:
+    """The shares by class, and the coverage, of one method."""
+    images, labels = made(dataset, method)
+    networks = {
+        "classifier": nil.load_classifier(dataset),
+        "judge": nil.load_judge(dataset),
+        "referee": nil.load_referee(dataset),
+    }
+    by_class = {}
+    for name, network in networks.items():
+        right = (metrics.logits(network, images).argmax(1) == labels).float()
+        by_class[name] = [round(right[labels == k].mean().item(), 3) for k in labels.unique()]
+    answers = metrics.logits(networks["judge"], images).argmax(1)
+    coverage = covered(judged(dataset, real_images(dataset)[0]), judged(dataset, images))
+    print(f"{dataset}, {method}: {coverage}", flush=True)
+    return {
+        "accuracy": by_class,
+        "judge's predictions": torch.bincount(answers, minlength=10).tolist(),
+        "coverage": coverage,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--datasets", nargs="+", default=DATASETS, choices=DATASETS)
+    parser.add_argument("--methods", nargs="+", default=("noise", "real", "paper", "ascent"))
+    parser.add_argument("--out", default=str(ROOT), help="root of the tree that is written to")
+    args = parser.parse_args(argv)
+    path = Path(args.out) / "data/results/by_class.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"methods": {}}
+    record |= {"command": "python book/tools/by_class.py", "device": "cpu", "seed": SEED}
+    record["classes"] = {d: list(nil.load_classifier(d).classes) for d in DATASETS}
+    for dataset, method in product(args.datasets, args.methods):
+        of_set = record["methods"].setdefault(dataset, {})
+        of_set[method] = measured(dataset, method)
+        write_json(path, {**record, **versions()})  # what is done stays if a run is stopped
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
