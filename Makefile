@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGE := _build/html/index.html
-QUICK := $(foreach t,chapters pages stored_outputs standalone recorded notebook_tools defaults \
+QUICK := $(foreach t,chapters pages live_pages stored_outputs standalone recorded notebook_tools defaults \
   doctests,--ignore=tests/test_$(t).py)
 
 .PHONY: help book test quick lint clean

@@ -7,15 +7,10 @@ installed (they fail instead if CI_NEEDS_CHROMIUM is 1).
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,19 +18,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from chromium import launched, served
+
 ROOT = Path(__file__).resolve().parents[1]
 PHONE, LAPTOP = (390, 844), (1280, 800)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # What a page shows when a directive, a role or TeX was not understood.
 RAW = re.compile(r":::|```|\{(?:cite|ref|numref|eq|doc|term|prf:\w+)(?::\w+)?\}|\\[a-zA-Z]{3,}\b")
 
@@ -196,36 +182,17 @@ LOOK = """async () => {
 }"""
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="session")
 def server(site):
     """The address of a local web server for the site."""
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site)))
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-    httpd.server_close()
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium that is installed on this machine."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        message = "No Chromium is installed: the pages were not looked at in a browser."
-        if os.environ.get("CI_NEEDS_CHROMIUM") == "1":
-            pytest.fail(message + " CI has to install one.")
-        pytest.skip(message + " Install Debian's `chromium` or Google Chrome to run this test.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 def look(context, name: str, address: str, home: str) -> Visit:

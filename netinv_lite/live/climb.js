@@ -15,43 +15,43 @@ netinvLive.define("climb", (figure) => {
   const choice = (options) => element("select", {}, ...options.map(([value, label]) =>
     element("option", { value }, label)));
   const number = (type, min, max, step) => element("input", { type, min, max, step });
-  const settings = {
-    target: { label: "Target class", first: target, control: choice(classes.map((name, k) => [k, name])) },
-    network: { label: "Network", first: networks[0].name, control: choice(networks.map((n) => [n.name, n.label])) },
-    start: { label: "Start", first: "noise", control: choice([["noise", "noise"], ["black", "black"]]) },
-    length: { label: "Step length", first: 0.5, control: number("range", 0.1, 2, 0.1) },
-    steps: { label: "Steps", first: 80, control: number("range", 5, 200, 5) },
-    seed: { label: "Random number", first: 1, control: number("number", 1, 9999, 1) },
+  const settings = {  // name: value at first, label, control
+    target: [target, "Target class", choice(classes.map((name, k) => [k, name]))],
+    network: [networks[0].name, "Network", choice(networks.map((n) => [n.name, n.label]))],
+    start: ["noise", "Start", choice([["noise", "noise"], ["black", "black"]])],
+    length: [0.5, "Step length", number("range", 0.1, 2, 0.1)],
+    steps: [80, "Steps", number("range", 5, 200, 5)],
+    seed: [1, "Random number", number("number", 1, 9999, 1)],
   };
-  const value = (name) => settings[name].control.value;
+  const value = (name) => settings[name][2].value;
 
   /** Set every control: to what the address says if it makes sense, else to the default. */
   function restore() {
     const said = netinvLive.stateOf("climb") ?? {};
-    for (const [name, { control, first, output }] of Object.entries(settings)) {
+    for (const [name, [first, , control]] of Object.entries(settings)) {
       control.value = said[name] ?? first;
-      if (control.value === "" || !control.checkValidity()) control.value = first;
-      if (output) output.value = control.value;
+      const altered = name in said && control.value !== said[name];  // as -3 becomes the least
+      if (altered || !control.checkValidity()) control.value = first;
+      control.dispatchEvent(new Event("input"));
     }
   }
 
   function keep() {
-    const state = Object.entries(settings).map(([name, { control }]) => [name, control.value]);
+    const state = Object.keys(settings).map((name) => [name, value(name)]);
     netinvLive.keepState("climb", Object.fromEntries(state));
   }
 
-  for (const [name, setting] of Object.entries(settings)) {
-    const { control, label } = setting;
+  for (const [name, [first, label, control]] of Object.entries(settings)) {
     control.name = name;
     const shown = element("label", {}, element("span", {}, label), control);
     if (name === "network" && networks.length === 1) shown.hidden = true;
     if (control.type === "range") {
-      setting.output = element("output");
-      shown.firstChild.append(" ", setting.output);
-      control.addEventListener("input", () => { setting.output.value = control.value; });
+      const output = element("output");
+      shown.firstChild.append(" ", output);
+      control.addEventListener("input", () => { output.value = control.value; });
     }
     control.addEventListener("change", () => {
-      if (!control.checkValidity() || control.value === "") control.value = setting.first;
+      if (!control.checkValidity() || control.value === "") control.value = first;
       keep();
       if (engine) climb();
     });
@@ -106,8 +106,9 @@ netinvLive.define("climb", (figure) => {
     }
     if (mine !== current) return;
     show(state);
-    verdict.textContent = summary(state, k);
-    canvas.setAttribute("aria-label", "Image of target class " + classes[k] + ". " + summary(state, k));
+    const text = summary(state, k);
+    verdict.textContent = text;
+    canvas.setAttribute("aria-label", "Image of target class " + classes[k] + ". " + text);
   }
 
   async function climb() {

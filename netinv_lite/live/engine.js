@@ -117,7 +117,10 @@ function netinvEngine(layers) {
   /** Where an ascent begins: "noise" over the whole range, or "black" with a little noise. */
   function beginning(program, start, seed) {
     const [low, high] = program.input_range, random = uniform(seed);
-    const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    const normal = () => {  // Box and Muller
+      const radius = Math.sqrt(-2 * Math.log(1 - random()));
+      return radius * Math.cos(2 * Math.PI * random());
+    };
     const pixel = start === "noise" ? () => low + (high - low) * random()
       : () => Math.min(high, Math.max(low, low + 0.1 * normal() * (high - low) / 2));
     const length = program.image_shape.reduce((a, b) => a * b, 1);
@@ -140,7 +143,8 @@ function netinvWorker(engine, scope) {
   function state() {
     const read = (name) => Array.from(engine.probabilities(networks[name].forward(climb.image)));
     const judge = climb.judge ? read(climb.judge) : null;
-    return { image: climb.image.slice(), step: climb.step, classifier: read(climb.classifier), judge };
+    const { image, step, classifier } = climb;
+    return { image: image.slice(), step, classifier: read(classifier), judge };
   }
 
   const answers = {

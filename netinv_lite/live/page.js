@@ -32,8 +32,10 @@ const netinvLive = (function () {
   /** A worker made of the text of its functions; `ask` sends a message and awaits the answer. */
   class Engine {
     constructor() {
-      const parts = ["(", netinvWorker, ")((", netinvEngine, ")((", netinvLayers, ")()), self);"];
-      const address = URL.createObjectURL(new Blob(parts.map(String), { type: "text/javascript" }));
+      const made = [netinvLayers, netinvEngine].reduce((inner, maker) => `(${maker})(${inner})`,
+        `(${netinvConvolutions})()`);
+      const text = `(${netinvWorker})(${made}, self);`;
+      const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
       this.worker = new Worker(address);
       this.waiting = new Map();
       this.known = new Set();
@@ -95,7 +97,8 @@ const netinvLive = (function () {
       bar.append(element("span"));
       return { row: element("li", {}, name, bar, number), name, fill: bar.firstChild, number };
     });
-    panel.replaceChildren(element("strong", {}, title), element("ol", {}, ...rows.map((r) => r.row)));
+    const list = element("ol", {}, ...rows.map(({ row }) => row));
+    panel.replaceChildren(element("strong", {}, title), list);
     return (p, target) => {
       const order = Array.from(p.keys());
       if (p.length > shown) {

@@ -163,8 +163,9 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     F.pixel_shuffle: nn.PixelShuffle,
     F.interpolate: nn.Upsample,
-    **dict.fromkeys((F.dropout, F.dropout2d, "contiguous", "clone", torch.clone), nn.Identity),
+    **dict.fromkeys((F.dropout, F.dropout2d, "contiguous"), nn.Identity),
 }
+COPYING = {torch.clone, "clone"}
 RESHAPING = {torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze}
 RESHAPING |= {"flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten"}
 MEANS = {torch.mean, "mean"}
