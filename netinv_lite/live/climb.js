@@ -6,6 +6,7 @@ netinvLive.define("climb", (figure) => {
   "use strict";
   const { element, percent } = netinvLive;
   const { classes, networks, judge, base, target } = JSON.parse(figure.dataset.settings);
+  /** @returns {any} the element of the figure with the class `live-name` */
   const part = (name) => figure.querySelector(".live-" + name);
   const button = part("start"), verdict = part("verdict"), canvas = part("canvas");
   let engine = null, current = null;  // the run that may still draw
@@ -65,7 +66,8 @@ netinvLive.define("climb", (figure) => {
     percent(Math.max(...p)) + ")";
 
   function summary({ step, classifier, judge: read }, k) {
-    const first = "After " + step + " steps the " + says("classifier", classifier);
+    const steps = step === 1 ? " step" : " steps";
+    const first = "After " + step + steps + " the " + says("classifier", classifier);
     if (!read) return first + ".";
     const agrees = netinvLive.largest(read) === k;
     const second = agrees ? ", too." : ": to it the image shows something else.";

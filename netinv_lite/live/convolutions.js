@@ -7,7 +7,7 @@
  *
  * One function holds everything in a file, so that its source text can be handed to a worker.
  *
- * @typedef {Object} Node
+ * @typedef {Object} ProgramNode
  * @property {string} op
  * @property {number[]} inputs  places of the values that enter, 0 is the image
  * @property {number[]} shape   of what leaves it, without the batch
@@ -18,13 +18,19 @@
  */
 function netinvConvolutions() {
   "use strict";
+  /** @param {number[]} shape @returns {number} how many numbers */
   const size = (shape) => shape.reduce((a, b) => a * b, 1);
-  /** (channels, height, width) of a shape that may have fewer sides. */
+  /**
+   * (channels, height, width) of a shape that may have fewer sides.
+   * @param {number[]} shape @returns {[number, number, number]}
+   */
   const sides = (shape) => [shape[0], shape[1] ?? 1, shape[2] ?? 1];
 
   /**
    * out[i·n + j] = Σ_l a[i·k + l] · b[j·k + l]: four rows by two at a time, for their sums stay
    * in registers and each number that is read is used more than once.
+   * @param {Float32Array} a @param {Float32Array} b @param {Float32Array} out
+   * @param {number} m @param {number} n @param {number} k
    */
   function products(a, b, out, m, n, k) {
     let i = 0;
@@ -71,7 +77,10 @@ function netinvConvolutions() {
     }
   }
 
-  /** A matrix (rows × columns) with rows and columns exchanged. */
+  /**
+   * A matrix (rows × columns) with rows and columns exchanged.
+   * @param {Float32Array} a @param {number} rows @param {number} columns
+   */
   function transposed(a, rows, columns, out = new Float32Array(rows * columns)) {
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns; j++) out[j * rows + i] = a[i * columns + j];
@@ -103,6 +112,8 @@ function netinvConvolutions() {
    * What a convolution and a transposed one share: `narrow` goes from the wide side, which has
    * windows, to the narrow one, where each window is a pixel, and `widen` the other way; each is
    * the other's gradient.
+   * @param {any} node @param {number[]} wide @param {number[]} narrow shapes (C,H,W) of the sides
+   * @param {Float32Array} weight
    */
   function kernels(node, wide, narrow, weight) {
     const [wideC, h, w] = wide, [narrowC, oh, ow] = narrow;
@@ -165,7 +176,11 @@ function netinvConvolutions() {
     }
   }
 
-  /** The weight (rows × columns) with `scale` of batch norm; `channel` says which is whose. */
+  /**
+   * The weight with the `scale` of batch norm; `channel` says whose each number is.
+   * @param {Float32Array} weight @param {?Float32Array} scale
+   * @param {(i: number) => number} channel
+   */
   function scaled(weight, scale, channel) {
     return scale ? weight.map((value, i) => value * scale[channel(i)]) : weight;
   }

@@ -7,7 +7,7 @@
  * @property {number[]} image_shape   (C, H, W)
  * @property {number[]} input_range   low and high end of the pixels
  * @property {string[]} classes
- * @property {Node[]} nodes           the last makes the logits
+ * @property {ProgramNode[]} nodes    the last makes the logits
  * @typedef {Object} Tensor           where one lies among the weights
  * @property {number} at              its first byte
  * @property {number} length          how many numbers
@@ -16,7 +16,7 @@
 function netinvEngine(layers) {
   "use strict";
 
-  /** Numbers of 16 bits as numbers of 32. */
+  /** Numbers of 16 bits as numbers of 32. @param {Uint16Array} halves */
   function single(halves) {
     return Float32Array.from(halves, (bits) => {
       const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, part = bits & 1023;
@@ -26,7 +26,7 @@ function netinvEngine(layers) {
     });
   }
 
-  /** The bytes of a text in base64. @returns {Uint8Array} */
+  /** The bytes of a text in base64. @param {string} text */
   function decoded(text) {
     return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   }
@@ -35,7 +35,7 @@ function netinvEngine(layers) {
   class Network {
     /** @param {Program} program @param {Uint8Array} bytes */
     constructor(program, bytes) {
-      Object.assign(this, { program, range: program.input_range });
+      this.program = program;
       const tensor = (place) => {
         if (!place) return null;
         const { at, length, type } = place, start = bytes.byteOffset + at;
@@ -52,7 +52,10 @@ function netinvEngine(layers) {
       this.gradients = buffers();
     }
 
-    /** The logits of an image (C·H·W numbers); they are kept for `backward`. */
+    /**
+     * The logits of an image (C·H·W numbers); they are kept for `backward`.
+     * @param {ArrayLike<number>} image @returns {Float32Array}
+     */
     forward(image) {
       const values = this.values;
       values[0].set(image);
@@ -62,7 +65,10 @@ function netinvEngine(layers) {
       return values[values.length - 1];
     }
 
-    /** The gradient with respect to the last image, from that with respect to its logits. */
+    /**
+     * The gradient with respect to the last image, from that with respect to its logits.
+     * @param {ArrayLike<number>} g @returns {Float32Array}
+     */
     backward(g) {
       const { values, gradients, steps } = this;
       for (const gradient of gradients) gradient.fill(0);
@@ -75,7 +81,10 @@ function netinvEngine(layers) {
     }
   }
 
-  /** softmax, of all logits or of all but one. */
+  /**
+   * softmax, of all logits or of all but one.
+   * @param {Float32Array} logits @returns {Float64Array}
+   */
   function probabilities(logits, without = -1) {
     const top = logits.reduce((a, b, i) => (i === without ? a : Math.max(a, b)), -Infinity);
     const e = Float64Array.from(logits, (z, i) => (i === without ? 0 : Math.exp(z - top)));
@@ -83,7 +92,10 @@ function netinvEngine(layers) {
     return e.map((value) => value / sum);
   }
 
-  /** The gradient of the log-odds of class k, logit_k − logsumexp(others), at the last image. */
+  /**
+   * The gradient of the log-odds of class k, logit_k − logsumexp(others), at the last image.
+   * @param {Network} network @param {number} k
+   */
   function climbing(network, k) {
     const logits = network.values[network.values.length - 1];
     const g = probabilities(logits, k).map((p) => -p);
@@ -94,16 +106,20 @@ function netinvEngine(layers) {
   /**
    * One step of pixel ascent: x ← clip(x + a g/‖g‖), where a is `length` times half the range.
    * `network.forward(x)` has been called; x is changed in place.
+   * @param {Network} network @param {Float32Array} x @param {number} k @param {number} length
    */
   function ascend(network, x, k, length) {
-    const g = climbing(network, k), [low, high] = network.range;
+    const g = climbing(network, k), [low, high] = network.program.input_range;
     const norm = Math.sqrt(g.reduce((sum, value) => sum + value * value, 0));
     if (!Number.isFinite(norm)) throw new Error("the gradient is not finite");
     const a = length * (high - low) / 2 / Math.max(norm, 1e-30);
     for (let i = 0; i < x.length; i++) x[i] = Math.min(high, Math.max(low, x[i] + a * g[i]));
   }
 
-  /** Random numbers in [0, 1), the same for the same seed (mulberry32). */
+  /**
+   * Random numbers in [0, 1), the same for the same seed (mulberry32).
+   * @param {number} seed @returns {() => number}
+   */
   function uniform(seed) {
     let state = seed >>> 0;
     return () => {
@@ -114,7 +130,10 @@ function netinvEngine(layers) {
     };
   }
 
-  /** Where an ascent begins: "noise" over the whole range, or "black" with a little noise. */
+  /**
+   * Where an ascent begins: "noise" over the whole range, or "black" with a little noise.
+   * @param {Program} program @param {"noise"|"black"} start @param {number} seed
+   */
   function beginning(program, start, seed) {
     const [low, high] = program.input_range, random = uniform(seed);
     const normal = () => {  // Box and Muller

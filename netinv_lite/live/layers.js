@@ -92,7 +92,11 @@ function netinvLayers(convolutions) {
     };
   }
 
-  /** Each pixel a weighted sum of some of its channel; `table` and `weights` say of which. */
+  /**
+   * Each pixel a weighted sum of some of its channel; `table` and `weights` say of which.
+   * @param {number[]} shape @param {number[]} outShape
+   * @param {Int32Array} table @param {Float32Array} weights @returns {Layer}
+   */
   function resampling(shape, outShape, table, weights) {
     const each = size(shape) / shape[0], pixels = size(outShape) / shape[0];
     const area = table.length / pixels;
@@ -132,8 +136,11 @@ function netinvLayers(convolutions) {
 
   /**
    * The rows (or columns) that make each of n out of `length`: pairs of place and weight.
+   * @param {number} length @param {number} n
    * @param {string} mode  "mean" of the stretch that belongs to it, "nearest" or "bilinear"
    * @param {number} step  rows from one to the next, as the factor of the enlargement has it
+   * @param {boolean} corners  whether the first and the last stay where they are
+   * @returns {number[][][]}
    */
   function line(length, n, mode, step, corners) {
     return Array.from({ length: n }, (_, i) => {

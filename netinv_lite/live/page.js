@@ -8,12 +8,16 @@ const netinvLive = (function () {
   "use strict";
   const registered = {}, arriving = {}, figures = {};
 
-  /** Called by the file of a network. */
+  /** Called by the file of a network. @param {string} name @param {string} weights in base64 */
   function register(name, program, weights) {
     registered[name] = { program, weights };
   }
 
-  /** A network by name, from the page itself or from a file in the folder `base`. */
+  /**
+   * A network by name, from the page itself or from a file in the folder `base`.
+   * @param {string} name @param {string} base
+   * @returns {Promise<{program: Program, weights: string}>}
+   */
   function load(name, base) {
     arriving[name] ??= new Promise((resolve, reject) => {
       if (registered[name]) { resolve(registered[name]); return; }
@@ -52,7 +56,7 @@ const netinvLive = (function () {
       this.waiting.clear();
     }
 
-    /** @returns {Promise<any>} */
+    /** @param {string} kind @param {Object} [content] @returns {Promise<any>} */
     ask(kind, content) {
       return new Promise((resolve, reject) => {
         const id = (this.last = (this.last ?? 0) + 1);
@@ -61,7 +65,10 @@ const netinvLive = (function () {
       });
     }
 
-    /** Load a network into the page and hand it to the worker, once. */
+    /**
+     * Load a network into the page and hand it to the worker, once.
+     * @param {string} name @param {string} base @returns {Promise<Program>}
+     */
     async want(name, base) {
       const network = await load(name, base);
       if (!this.known.has(name)) {
@@ -74,7 +81,11 @@ const netinvLive = (function () {
 
   // ---- elements -------------------------------------------------------------------------------
 
-  /** A new element; texts are texts, never markup. */
+  /**
+   * A new element; texts are texts, never markup.
+   * @param {string} tag @param {Object<string, any>} attributes
+   * @param {...(globalThis.Node|string)} children @returns {any}
+   */
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -87,6 +98,7 @@ const netinvLive = (function () {
 
   /**
    * Bars of probabilities in `panel`: of all classes, or of the likeliest and the target class.
+   * @param {HTMLElement} panel @param {string} title @param {string[]} classes
    * @returns {(p: number[], target: number) => void}
    */
   function bars(panel, title, classes) {
@@ -117,7 +129,10 @@ const netinvLive = (function () {
     };
   }
 
-  /** Show an image (C·H·W numbers of the program's range) on a canvas, a pixel a pixel. */
+  /**
+   * Show an image (C·H·W numbers of the program's range) on a canvas, a pixel a pixel.
+   * @param {HTMLCanvasElement} canvas @param {Float32Array} image
+   */
   function draw(canvas, image, { image_shape: [C, H, W], input_range: [low, high] }) {
     canvas.width = W;
     canvas.height = H;
@@ -134,25 +149,34 @@ const netinvLive = (function () {
 
   // ---- the address ----------------------------------------------------------------------------
 
-  /** What the address says of a figure, `#name:key=value&…`; null if it says nothing of it. */
+  /**
+   * What the address says of a figure, `#name:key=value&…`; null if it says nothing of it.
+   * @param {string} name @returns {?Object<string, string>}
+   */
   function stateOf(name) {
     const said = decodeURIComponent(location.hash).match(/^#([\w-]+):(.*)$/s);
     return said && said[1] === name ? Object.fromEntries(new URLSearchParams(said[2])) : null;
   }
 
-  /** Put the state of a figure into the address, in place of what is there. */
+  /**
+   * Put the state of a figure into the address, in place of what is there.
+   * @param {string} name @param {Object<string, string>} state
+   */
   function keepState(name, state) {
     history.replaceState(null, "", "#" + name + ":" + new URLSearchParams(state));
   }
 
   // ---- figures --------------------------------------------------------------------------------
 
+  /** Say what a figure does. @param {string} name @param {(figure: HTMLElement) => void} begin */
   function define(name, begin) {
     figures[name] = begin;
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    for (const figure of document.querySelectorAll("figure[data-live]")) {
+    /** @type {NodeListOf<HTMLElement>} */
+    const all = document.querySelectorAll("figure[data-live]");
+    for (const figure of all) {
       figures[figure.dataset.live]?.(figure);
     }
   });
