@@ -1,4 +1,7 @@
-"""Live figures in a browser: the numbers of torch, and a page that behaves."""
+"""Live figures in a browser: the numbers of torch, and a page that behaves.
+
+`python -m pytest -n 0 -s tests/test_live_pages.py` prints what was measured.
+"""
 
 from __future__ import annotations
 
@@ -99,6 +102,7 @@ def test_probabilities_are_those_of_torch(name, engine, networks):
     with torch.no_grad():
         expected = model(x).softmax(1)
     found = torch.tensor(engine("read", made=made, x=x.flatten(1).tolist()))
+    print(f"\n{name}: probabilities of {len(x)} images {(found - expected).abs().max():.1e} off")
     assert (found - expected).abs().max() < 1e-3
     assert expected.max(1).values.std() > 0 and len(expected.argmax(1).unique()) > 1
 
@@ -110,7 +114,9 @@ def test_gradients_are_those_of_torch(name, engine, networks):
     expected = live_cases.gradients(model, x, k).flatten(1)
     given = {"x": x.flatten(1).tolist(), "k": k.tolist()}
     found = torch.tensor(engine("climbing", made=made, **given))
-    assert ((found - expected).abs().amax(1) / expected.abs().amax(1)).max() < 1e-3
+    off = ((found - expected).abs().amax(1) / expected.abs().amax(1)).max()
+    print(f"\n{name}: gradient {off:.1e} of its largest entry off")
+    assert off < 1e-3
 
 
 def ascended(model, x, k, steps, length=0.5):
@@ -145,10 +151,13 @@ def test_the_first_images_are_those_of_the_presets(engine, networks):
     assert noise.tolist() != engine("beginning", made=made, start="noise", seed=2)
 
 
-def test_a_gradient_takes_milliseconds(engine, networks):
-    model, made = networks["mnist"]
+@pytest.mark.parametrize("name", ["mnist", "mnist-judge", "cifar10-resnet20"])
+def test_a_gradient_takes_milliseconds(name, engine, networks):
+    model, made = networks[name]
     x = live_cases.images(model, 1).flatten().tolist()
-    assert engine("timed", made=made, x=x, steps=40) < 50, "3 ms on a core of its own"
+    milliseconds = engine("timed", made=made, x=x, steps=30)
+    print(f"\n{name}: {milliseconds:.1f} ms forward and back")
+    assert milliseconds < 400
 
 
 # ---- a page of the book -------------------------------------------------------------------------
@@ -255,6 +264,7 @@ def test_a_digit_climbs_and_nothing_is_asked_of_another_host(how, site, server, 
         best = min(best, page.evaluate("window.sure - window.pressed"))
         if best < 3000:
             break
+    print(f"\n{how}: p > .95 after {best:.0f} ms, loading included")
     assert best < 3000
 
 
