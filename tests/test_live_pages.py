@@ -278,12 +278,13 @@ def test_the_address_holds_the_state(site, visit):
     again = visit(page.url)
     finished(started(again))
     assert (probability(again), probability(again, "judge")) == first
-    page.select_option("[name=target]", "7")  # the figure goes on with it by itself
+    page.get_by_role("radio", name="7", exact=True).check()  # the figure goes on with it by itself
     page.wait_for_function("document.querySelector('.live-verdict').textContent.includes('s 7 ')")
     assert "target=7&" in page.url
     wrong = visit(f"{home}#climb:target=77&network=gone&steps=-3&length=x&other=1")
-    values = [wrong.input_value(f"[name={n}]") for n in ("target", "network", "steps", "length")]
-    assert values == ["3", "mnist", "80", "0.5"]
+    values = [wrong.input_value(f"[name={n}]") for n in ("network", "steps", "length")]
+    assert values == ["mnist", "80", "0.5"]
+    assert wrong.get_by_role("radio", name="3", exact=True).is_checked()
 
 
 # Frames come only when the test says so, as in a tab that sleeps.
@@ -324,8 +325,8 @@ def test_with_reduced_motion_only_the_last_image_is_drawn(site, visit):
 
 def test_the_keyboard_is_enough(site, visit):
     page = visit(f"{site.as_uri()}/book/page.html#climb:steps=5")
-    page.focus("[name=target]")
-    page.keyboard.press("ArrowDown")
+    page.focus(".live-chips input:checked")
+    page.keyboard.press("ArrowRight")
     for _ in range(6):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "live-start"

@@ -16,8 +16,10 @@ netinvLive.define("climb", (figure) => {
   const choice = (options) => element("select", {}, ...options.map(([value, label]) =>
     element("option", { value }, label)));
   const number = (type, min, max, step) => element("input", { type, min, max, step });
+  const few = classes.length <= 10 && classes.every((name) => name.length <= 12);
   const settings = {  // name: value at first, label, control
-    target: [target, "Target class", choice(classes.map((name, k) => [k, name]))],
+    target: [target, "Target class", few ? netinvLive.chips("Target class", classes)
+      : choice(classes.map((name, k) => [k, name]))],
     network: [networks[0].name, "Network", choice(networks.map((n) => [n.name, n.label]))],
     start: ["noise", "Start", choice([["noise", "noise"], ["black", "black"]])],
     length: [0.5, "Step length", number("range", 0.1, 2, 0.1)],
@@ -44,7 +46,8 @@ netinvLive.define("climb", (figure) => {
 
   for (const [name, [first, label, control]] of Object.entries(settings)) {
     control.name = name;
-    const shown = element("label", {}, element("span", {}, label), control);
+    const shown = control.localName === "fieldset" ? control
+      : element("label", {}, element("span", {}, label), control);
     if (name === "network" && networks.length === 1) shown.hidden = true;
     if (control.type === "range") {
       const output = element("output");

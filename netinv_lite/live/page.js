@@ -93,6 +93,26 @@ const netinvLive = (function () {
     return made;
   }
 
+  let groups = 0;
+  /**
+   * A choice among few: a group of radio buttons that has a `value`, as a <select> has.
+   * @param {string} label @param {string[]} names  the values are their places
+   */
+  function chips(label, names) {
+    const name = "live-" + (groups += 1);
+    const buttons = names.map((_, value) => element("input", { type: "radio", name, value }));
+    const group = element("fieldset", { class: "live-chips" }, element("legend", {}, label),
+      ...names.map((text, i) => element("label", {}, buttons[i], element("span", {}, text))));
+    Object.defineProperty(group, "value", {
+      get: () => buttons.find((button) => button.checked)?.value ?? "",
+      set: (value) => {
+        const button = buttons.find((b) => b.value === String(value));
+        if (button) button.checked = true;
+      },
+    });
+    return group;
+  }
+
   const percent = (p) => (100 * p).toFixed(0) + "%";
   const largest = (p) => p.reduce((best, value, i) => (value > p[best] ? i : best), 0);
 
@@ -183,6 +203,7 @@ const netinvLive = (function () {
 
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   return {
-    register, define, Engine, element, percent, largest, bars, draw, stateOf, keepState, calm,
+    register, define, Engine, element, chips, percent, largest, bars, draw, stateOf, keepState,
+    calm,
   };
 })();

@@ -26,8 +26,11 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto }}
 body {{ padding: 0 1rem }}
-figure[data-live] {{ margin: 1.5rem 0; }}
-{style}</style>
+{style}figure[data-live] {{ margin: 1.5rem 0 }}
+@media (prefers-color-scheme: dark) {{
+  figure[data-live] {{ --quiet: #a8a8a8; --bar: #56b4e9 }}
+}}
+</style>
 </head>
 <body>
 <h1>{title}</h1>
