@@ -194,11 +194,10 @@ def server(site):
 @pytest.fixture
 def visit(browser):
     """Opens an address and notes requests and errors; the test fails if there were any errors."""
-    contexts, errors = [], []
+    contexts, errors, expected = [], [], ["favicon.ico"]  # the small book has no icon
 
     def noted(message):
-        icon = message.location["url"].endswith("favicon.ico")  # the small book has none
-        if message.type == "error" and not icon:
+        if message.type == "error" and not message.location["url"].endswith(tuple(expected)):
             errors.append(message.text)
 
     def opened(address, script=None, **settings):
@@ -214,6 +213,7 @@ def visit(browser):
         page.goto(address)
         return page
 
+    opened.expected = expected
     yield opened
     for context in contexts:
         context.close()
@@ -361,11 +361,21 @@ def test_it_fits_a_phone(site, visit):
     assert min(sizes) >= 40
 
 
-def test_a_network_that_does_not_arrive_is_said_so(site, visit):
-    page = visit(
-        f"{site.as_uri()}/book/page.html",
-        "window.Worker = class { constructor() { throw new Error('no worker'); } };",
+def test_a_network_that_does_not_arrive_is_asked_for_again(server, visit):
+    page = visit(f"{server}/book/page.html#climb:steps=5")
+    visit.expected.append("mnist-judge.js")  # the browser notes it as an error
+    page.route("**/mnist-judge.js", lambda route: route.abort())
+    said = finished(started(page))
+    assert said == "This did not work: the network mnist-judge could not be loaded."
+    page.unroute("**/mnist-judge.js")
+    started(page).wait_for_function(
+        "document.querySelector('.live-verdict').textContent.startsWith('After 5')"
     )
+
+
+def test_without_a_worker_the_figure_says_so(site, visit):
+    broken = "window.Worker = class { constructor() { throw new Error('no worker'); } };"
+    page = visit(f"{site.as_uri()}/book/page.html", broken)
     assert finished(started(page)) == "This did not work: no worker."
 
 

@@ -53,5 +53,7 @@ def still(network: str, judge: str, k: int) -> str:
         lines = (f"{steps} steps", f"classifier {mine[k]:.0%}", f"judge {read[k]:.0%}")
         said = "".join(f"<span>{line}</span>" for line in lines)
         items.append(f'<li><img src="{picture(x, classifier.input_range)}" alt="{alt}">{said}</li>')
-    said = f"An ascent to {escape(classifier.classes[k])}: the probability of this class."
+    said = (
+        f"An ascent to class {escape(classifier.classes[k])}, and its probability by two networks."
+    )
     return f'<p class="live-still">{said}</p><ol class="live-still">{"".join(items)}</ol>'

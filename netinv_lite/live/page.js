@@ -72,8 +72,8 @@ const netinvLive = (function () {
     async want(name, base) {
       const network = await load(name, base);
       if (!this.known.has(name)) {
-        this.known.add(name);
         await this.ask("load", { name, ...network });
+        this.known.add(name);
       }
       return network.program;
     }

@@ -14,7 +14,12 @@ from .._core.serialization import write_atomically
 from .program import program_of, safe
 
 HERE = Path(__file__).parent
-SCRIPTS = ("convolutions.js", "layers.js", "engine.js", "page.js")  # in this order; then that of the figure
+SCRIPTS = (
+    "convolutions.js",
+    "layers.js",
+    "engine.js",
+    "page.js",
+)  # in this order; then that of the figure
 STYLE = "live.css"
 PAGE = """<!doctype html>
 <html lang="en">
