@@ -30,6 +30,15 @@ class Request:
         inversion: how a generator is built and trained.
         seed: of that generator and its images.
         outliers: real images (N,C,H,W) of other kinds, where they are allowed.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> data, config = nil.load_data("digits"), nil.InversionConfig(steps=10)
+        >>> network = nil.CNN(data.image_shape, 11)
+        >>> detector = nil.ood.Detector(network, data.image_shape, (-1, 1), data.classes)
+        >>> request = nil.ood.Request(4, data, detector, config, seed=0)
+        >>> nil.ood.GARBAGE["noise"](request).shape
+        torch.Size([4, 1, 28, 28])
     """
 
     n: int
