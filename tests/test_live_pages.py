@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from sphinx.application import Sphinx
 
 import live_cases
 import netinv_lite as nil
 from chromium import launched, served
+from live_site import built, visits
 from netinv_lite.live.page import SCRIPTS, source
 
-ROOT = Path(__file__).resolve().parents[1]
 CASES = (*live_cases.SHIPPED, "zoo")
 PAGE = """# A page
 
@@ -42,7 +40,7 @@ def browser():
 
 # What the tests call in a page that holds the scripts and nothing else.
 CALLS = """
-const engine = netinvEngine(netinvLayers(netinvConvolutions()));
+const engine = netinvEngine(netinvFields(netinvLayers(netinvConvolutions())));
 const opened = ({ program, weights }) => new engine.Network(program, engine.decoded(weights));
 const read = ({ made, x }) => {
   const network = opened(made);
@@ -165,24 +163,8 @@ def test_a_gradient_takes_milliseconds(name, engine, networks):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A book of one page with the figure, in a folder as in the book."""
-    sources = tmp_path_factory.mktemp("sources")
-    (sources / "book").mkdir()
-    (sources / "book" / "page.md").write_text(PAGE, encoding="utf-8")
-    text = "# Title\n\n```{toctree}\nbook/page\n```\n"
-    (sources / "index.md").write_text(text, encoding="utf-8")
-    extensions = str(ROOT / "book" / "_ext")
-    sys.path.insert(0, extensions)
-    out, settings = sources / "out", {"extensions": ["myst_parser", "live"], "html_theme": "basic"}
-    try:
-        app = Sphinx(
-            sources, None, out, sources / "trees", "html", settings, None, None, warningiserror=True
-        )
-        app.build()
-    finally:
-        sys.path.remove(extensions)
-    assert app.statuscode == 0
-    return out
+    """A book of one page with the figure."""
+    return built(tmp_path_factory.mktemp("sources"), PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -194,30 +176,8 @@ def server(site):
 @pytest.fixture
 def visit(browser):
     """Opens an address and notes requests and errors; the test fails if there were any errors."""
-    contexts, errors, expected = [], [], ["favicon.ico"]  # the small book has no icon
-
-    def noted(message):
-        if message.type == "error" and not message.location["url"].endswith(tuple(expected)):
-            errors.append(message.text)
-
-    def opened(address, script=None, **settings):
-        context = browser.new_context(**settings)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", noted)
-        page.requests = []
-        page.on("request", lambda request: page.requests.append(request.url))
-        if script:
-            page.add_init_script(script)
-        page.goto(address)
-        return page
-
-    opened.expected = expected
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not errors
+    with visits(browser) as opened:
+        yield opened
 
 
 def started(page):

@@ -9,6 +9,9 @@
     The caption.
     ```
 
+`{live} generate` and `{live} bend` draw with the generator of data/inversions/, which was trained
+on the first of their networks.
+
 Without JavaScript, on paper and until it starts, some images of an ascent stand in its place; they
 are computed while the book is built. So are the files that the page loads, in `_static/live/`: the
 scripts of `netinv_lite/live`, and the networks that some figure names.
@@ -23,15 +26,17 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from live_still import still
+from live_still import real_digits, shipped, still
 from sphinx.util.docutils import SphinxDirective
 
 import netinv_lite as nil
 from netinv_lite.live import page
+from netinv_lite.live.drawing import bending, drawing
 from netinv_lite.live.program import program_of
 
 FOLDER = "live"  # of _static
-KINDS = ("climb",)
+KINDS = ("bend", "climb", "generate")
+DRAWING = ("bend", "generate")  # with a generator
 
 
 class Live(nodes.General, nodes.Element):
@@ -66,11 +71,21 @@ class LiveDirective(SphinxDirective):
             "judge": f"{judge}-judge",
             "target": target,
         }
-        size = sum(len(script(name)) for name in (networks[0], f"{judge}-judge"))
-        node = Live(kind=kind, settings=settings, still=still(networks[0], judge, target))
+        if kind in DRAWING:
+            settings["generator"] = f"{judge}-generator"
+        if kind == "bend":
+            settings["bender"] = f"{judge}-bender"
+        size = sum(len(script(name)) for name in (networks[0], *_others(settings)))
+        node = Live(kind=kind, settings=settings)
+        node["still"] = still(kind, networks[0], judge, target)
         node["status"] = f"loads {size / 1e6:.1f} MB"
         self.state.nested_parse(self.content, self.content_offset, node)
         return [node]
+
+
+def _others(settings: dict[str, Any]) -> list[str]:
+    """The files that a figure loads besides those of the networks to choose from."""
+    return [settings[role] for role in ("judge", "generator", "bender") if role in settings]
 
 
 def _base(builder: Any, docname: str) -> str:
@@ -100,9 +115,14 @@ def skip(_translator: Any, _node: Live) -> None:
 
 @functools.cache
 def script(name: str) -> str:
-    """A shipped network as the file that a page loads."""
-    of = name.removesuffix("-judge")
-    model = nil.load_classifier(of) if of == name else nil.load_judge(of)
+    """A shipped network or generator as the file that a page loads."""
+    of, _, role = name.rpartition("-")
+    if role == "generator":
+        return drawing(shipped(of)).script(name)
+    if role == "bender":
+        judge = nil.load_judge(of)
+        return bending(judge.image_shape, judge.input_range, real_digits()).script(name)
+    model = nil.load_judge(of) if role == "judge" else nil.load_classifier(name)
     return program_of(nil.Target.of(model, device="cpu")).script(name)
 
 
@@ -131,7 +151,7 @@ def add_files(app: Any, pagename: str, _template: str, _context: dict, doctree: 
     app.add_css_file(f"{FOLDER}/{page.STYLE}")
     for node in found:
         settings = node["settings"]
-        app.live_networks |= {n["name"] for n in settings["networks"]} | {settings["judge"]}
+        app.live_networks |= {n["name"] for n in settings["networks"]} | {*_others(settings)}
 
 
 def write_networks(app: Any, exception: Exception | None) -> None:

@@ -1,19 +1,24 @@
-"""The still picture of a climb: a few images of one ascent, and what two networks say of each."""
+"""The still pictures of live figures: a few images, and what two networks say of each."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import io
+import json
+from collections.abc import Sequence
 from html import escape
 
 import torch
 from matplotlib.image import imsave
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import netinv_lite as nil
+from netinv_lite.generator import deformed
 
 STEPS = (0, 5, 10, 20, 40, 80)
+Networks = tuple[nn.Module, nn.Module]  # classifier and judge
 LENGTH = 0.5  # of a step, as in the preset "plain" of `pixel_ascent`
 
 
@@ -40,20 +45,72 @@ def picture(x: Tensor, span: tuple[float, float]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-@functools.cache
-def still(network: str, judge: str, k: int) -> str:
-    """Markup of the ascent on one shipped network to class k, with a judge's probabilities."""
-    classifier, other = nil.load_classifier(network), nil.load_judge(judge)
+def shown(images: Sequence[Tensor], titles: Sequence[str], k: int, networks: Networks) -> str:
+    """Markup of images (1,C,H,W), and the probability of class k by two networks."""
+    classifier, other = networks
     items = []
-    for steps, x in zip(STEPS, climbed(classifier, k), strict=True):
+    for title, x in zip(titles, images, strict=True):
         with torch.no_grad():
             mine, read = (f(x).softmax(1)[0] for f in (classifier, other))
-        alt = f"The image after {steps} steps. The judge predicts "
+        alt = f"The image: {title}. The judge predicts "
         alt = escape(alt + f"{classifier.classes[read.argmax()]}, {read.max():.0%}.")
-        lines = (f"{steps} steps", f"classifier {mine[k]:.0%}", f"judge {read[k]:.0%}")
+        lines = (title, f"classifier {mine[k]:.0%}", f"judge {read[k]:.0%}")
         said = "".join(f"<span>{line}</span>" for line in lines)
         items.append(f'<li><img src="{picture(x, classifier.input_range)}" alt="{alt}">{said}</li>')
-    said = (
-        f"An ascent to class {escape(classifier.classes[k])}, and its probability by two networks."
-    )
-    return f'<p class="live-still">{said}</p><ol class="live-still">{"".join(items)}</ol>'
+    return f'<ol class="live-still">{"".join(items)}</ol>'
+
+
+@functools.cache
+def shipped(dataset: str) -> nil.Inversion:
+    """The inversion that the figures draw with."""
+    folder = nil.models.SHIPPED / "inversions"
+    network = json.loads((folder / f"{dataset}.json").read_text(encoding="utf-8"))["network"]
+    path = folder / f"{dataset}.safetensors"
+    return nil.Inversion.load(path, nil.load_classifier(network), device="cpu")
+
+
+@functools.cache
+def real_digits() -> Tensor:
+    """A digit of each class (10,1,28,28) from another source, scaled to look as those of MNIST."""
+    x, _ = nil.studies.real_images("digits", per_class=1)
+    small = F.interpolate(x, size=18, mode="bilinear", antialias=True)
+    return F.pad(small, [5] * 4, value=-1)
+
+
+def climb(k: int, networks: Networks) -> tuple[str, str]:
+    """An ascent to class k."""
+    titles = [f"{steps} steps" for steps in STEPS]
+    said = f"An ascent to class {networks[0].classes[k]}, and its probability by two networks."
+    return said, shown(climbed(networks[0], k), titles, k, networks)
+
+
+def generate(k: int, networks: Networks) -> tuple[str, str]:
+    """A walk from class k to the next but four, with one latent."""
+    classes, end, parts = networks[0].classes, (k + 5) % 10, torch.linspace(0, 1, 6)
+    v = torch.zeros(6, 10)
+    v[:, k], v[:, end] = 1 - parts, parts
+    z = torch.randn(1, 64, generator=torch.Generator().manual_seed(1))
+    x = shipped("mnist").images(v, z.expand(6, -1)).split(1)
+    titles = [f"{100 * part:.0f}% {classes[end]}" for part in parts]
+    said = f"From class {classes[k]} to class {classes[end]}, whose probability stands below."
+    return said, shown(x, titles, end, networks)
+
+
+def bend(k: int, networks: Networks) -> tuple[str, str]:
+    """A real digit of class k, bent more and more."""
+    strengths, x = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), real_digits()[k : k + 1]
+    z = torch.randn(1, 18, generator=torch.Generator().manual_seed(1))
+    images = [deformed(x, z, strength) for strength in strengths]
+    titles = [f"strength {strength:.1f}" for strength in strengths]
+    said = f"A real {networks[0].classes[k]}, bent, and the probability of its class."
+    return said, shown(images, titles, k, networks)
+
+
+@functools.cache
+def still(kind: str, network: str, judge: str, k: int) -> str:
+    """Markup of what stands in place of a figure, with class k and the shipped networks."""
+    said, images = KINDS[kind](k, (nil.load_classifier(network), nil.load_judge(judge)))
+    return f'<p class="live-still">{escape(said)}</p>{images}'
+
+
+KINDS = {"climb": climb, "generate": generate, "bend": bend}

@@ -5,6 +5,7 @@
  *
  * @typedef {Object} Program
  * @property {number[]} image_shape   (C, H, W)
+ * @property {?number[]} input_shape  of what enters, where that is no image
  * @property {number[]} input_range   low and high end of the pixels
  * @property {string[]} classes
  * @property {ProgramNode[]} nodes    the last makes the logits
@@ -42,7 +43,8 @@ function netinvEngine(layers) {
         return type === "float16" ? single(new Uint16Array(bytes.buffer, start, length))
           : new Float32Array(bytes.buffer, start, length);
       };
-      const shapes = [program.image_shape, ...program.nodes.map((node) => node.shape)];
+      const shapes = [program.input_shape ?? program.image_shape,
+        ...program.nodes.map((node) => node.shape)];
       this.steps = program.nodes.map((node) => ({
         inputs: node.inputs,
         layer: layers[node.op](node, node.inputs.map((i) => shapes[i]), tensor),
@@ -130,28 +132,45 @@ function netinvEngine(layers) {
     };
   }
 
+  /** Normal numbers from uniform ones, after Box and Muller. @param {() => number} random */
+  function normals(random) {
+    return () => {
+      const radius = Math.sqrt(-2 * Math.log(1 - random()));
+      return radius * Math.cos(2 * Math.PI * random());
+    };
+  }
+
+  /**
+   * What enters a generator: lists of numbers, and draws, `{seed, length}` normal numbers each.
+   * @param {(number[]|{seed: number, length: number})[]} parts @returns {Float32Array}
+   */
+  function joined(parts) {
+    return Float32Array.from(parts.flatMap((part) => {
+      if (Array.isArray(part)) return part;
+      const { seed, length } = part;
+      return Array.from({ length }, normals(uniform(seed)));
+    }));
+  }
+
   /**
    * Where an ascent begins: "noise" over the whole range, or "black" with a little noise.
    * @param {Program} program @param {"noise"|"black"} start @param {number} seed
    */
   function beginning(program, start, seed) {
-    const [low, high] = program.input_range, random = uniform(seed);
-    const normal = () => {  // Box and Muller
-      const radius = Math.sqrt(-2 * Math.log(1 - random()));
-      return radius * Math.cos(2 * Math.PI * random());
-    };
+    const [low, high] = program.input_range, random = uniform(seed), normal = normals(random);
     const pixel = start === "noise" ? () => low + (high - low) * random()
       : () => Math.min(high, Math.max(low, low + 0.1 * normal() * (high - low) / 2));
     const length = program.image_shape.reduce((a, b) => a * b, 1);
     return Float32Array.from({ length }, pixel);
   }
 
-  return { Network, decoded, probabilities, climbing, ascend, beginning };
+  return { Network, decoded, probabilities, climbing, ascend, beginning, joined };
 }
 
 /**
  * What the worker does: it keeps networks and one image, and answers each message with one.
- * `load` takes a network, `begin` makes the first image, `step` goes one step up.
+ * `load` takes a network, `begin` makes the first image, `step` goes one step up. `draw` runs a
+ * generator once, and other networks on what it draws.
  */
 function netinvWorker(engine, scope) {
   "use strict";
@@ -180,6 +199,11 @@ function netinvWorker(engine, scope) {
       engine.ascend(networks[climb.classifier], climb.image, climb.target, climb.length);
       climb.step += 1;
       return state();
+    },
+    draw({ generator, parts, readers }) {
+      const image = networks[generator].forward(engine.joined(parts)).slice();
+      const read = (name) => Array.from(engine.probabilities(networks[name].forward(image)));
+      return { image, read: Object.fromEntries(readers.map((name) => [name, read(name)])) };
     },
   };
 

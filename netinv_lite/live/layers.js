@@ -137,7 +137,8 @@ function netinvLayers(convolutions) {
   /**
    * The rows (or columns) that make each of n out of `length`: pairs of place and weight.
    * @param {number} length @param {number} n
-   * @param {string} mode  "mean" of the stretch that belongs to it, "nearest" or "bilinear"
+   * @param {string} mode  "mean" of the stretch that belongs to it, "nearest", "bilinear" or
+   *   "bicubic"
    * @param {number} step  rows from one to the next, as the factor of the enlargement has it
    * @param {boolean} corners  whether the first and the last stay where they are
    * @returns {number[][][]}
@@ -149,11 +150,27 @@ function netinvLayers(convolutions) {
         return Array.from({ length: end - first }, (_, t) => [first + t, 1 / (end - first)]);
       }
       if (mode === "nearest") return [[Math.min(Math.floor(i * step), length - 1), 1]];
+      const cubic = mode === "bicubic", least = cubic ? -Infinity : 0;
       const along = corners ? i * (n > 1 ? (length - 1) / (n - 1) : 0)
-        : Math.max((i + 0.5) * step - 0.5, 0);
+        : Math.max((i + 0.5) * step - 0.5, least);
+      if (cubic) return spline(along, length);
       const low = Math.min(Math.floor(along), length - 1), high = Math.min(low + 1, length - 1);
       return [[low, 1 - (along - low)], [high, along - low]];
     });
+  }
+
+  /**
+   * The four rows that make what lies `along`, with the weights of cubic convolution (a = −3/4);
+   * beyond the rim its own rows go on.
+   * @param {number} along @param {number} length @returns {number[][]}
+   */
+  function spline(along, length) {
+    const first = Math.floor(along), a = -0.75;
+    const weight = (t) => (t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1
+      : ((a * t - 5 * a) * t + 8 * a) * t - 4 * a);
+    return [-1, 0, 1, 2].map((i) => [
+      Math.min(Math.max(first + i, 0), length - 1), weight(Math.abs(along - first - i)),
+    ]);
   }
 
   /** Adaptive mean pooling, and enlargement: rows and columns apart. */

@@ -36,8 +36,8 @@ const netinvLive = (function () {
   /** A worker made of the text of its functions; `ask` sends a message and awaits the answer. */
   class Engine {
     constructor() {
-      const made = [netinvLayers, netinvEngine].reduce((inner, maker) => `(${maker})(${inner})`,
-        `(${netinvConvolutions})()`);
+      const made = [netinvLayers, netinvFields, netinvEngine].reduce(
+        (inner, maker) => `(${maker})(${inner})`, `(${netinvConvolutions})()`);
       const text = `(${netinvWorker})(${made}, self);`;
       const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
       this.worker = new Worker(address);
@@ -201,9 +201,49 @@ const netinvLive = (function () {
     }
   });
 
+  /**
+   * Paint a figure when its button is pressed and, from then on, after every change; what changes
+   * while it paints is painted once more. Then the button has another label, and does `more`.
+   * @param {HTMLElement} figure @param {string} label @param {() => void} more
+   * @param {() => Promise<() => Promise<string>>} stage  loads, and returns what paints and tells
+   * @returns {() => void} to be called after a change
+   */
+  function painting(figure, label, more, stage) {
+    const [button, status, verdict, canvas] = ["start", "status", "verdict", "canvas"].map(
+      (name) => /** @type {HTMLElement} */ (figure.querySelector(".live-" + name)));
+    let paint = null, busy = false, again = false;
+    async function run() {
+      again = true;
+      if (busy) return;
+      busy = true;
+      try {
+        paint ??= await stage();
+        figure.classList.add("live-on");
+        while (again) {
+          again = false;
+          const text = await paint();
+          if (again) continue;
+          verdict.textContent = text;
+          canvas.setAttribute("aria-label", text);
+        }
+        button.textContent = label;
+      } catch (error) {
+        verdict.textContent = "This did not work: " + error.message + ".";
+      }
+      status.textContent = "";
+      busy = false;
+    }
+    button.addEventListener("click", () => {
+      if (paint) { more(); return; }
+      status.textContent = "Loading the networks \u2026";
+      run();
+    });
+    return () => { if (paint) run(); };
+  }
+
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   return {
     register, define, Engine, element, chips, percent, largest, bars, draw, stateOf, keepState,
-    calm,
+    painting, calm,
   };
 })();

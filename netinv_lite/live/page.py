@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 SCRIPTS = (
     "convolutions.js",
     "layers.js",
+    "fields.js",
     "engine.js",
     "page.js",
 )  # in this order; then that of the figure

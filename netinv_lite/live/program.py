@@ -70,15 +70,15 @@ def program_of(target: Target, classes: Sequence[str] | None = None) -> Program:
     x = entering(target.model, probe_images(target.image_shape, target.input_range))
     with frozen(target.model), torch.no_grad():
         nodes = folded(Forward(target.model, x).nodes)
+    return assembled(nodes, names, image_shape=target.image_shape, input_range=target.input_range)
+
+
+def assembled(nodes: list[Description], classes: tuple[str, ...], **about: Any) -> Program:
+    """A program of nodes, with what else the page has to know about it."""
     weights = bytearray()
     written = [{key: _stored(value, weights) for key, value in n.items()} for n in nodes]
-    about = {
-        "image_shape": target.image_shape,
-        "input_range": target.input_range,
-        "classes": names,
-        "nodes": [{k: v for k, v in n.items() if v is not None} for n in written],
-    }
-    return Program(safe(about), bytes(weights), names)
+    bare = [{k: v for k, v in n.items() if v is not None} for n in written]
+    return Program(safe({**about, "classes": classes, "nodes": bare}), bytes(weights), classes)
 
 
 def _stored(value: Any, weights: bytearray) -> Any:
