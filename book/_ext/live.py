@@ -10,7 +10,7 @@
     ```
 
 `{live} generate` and `{live} bend` draw with the generator of data/inversions/, which was trained
-on the first of their networks.
+on the first of their networks. `{live} guess` loads no network: its images were read before.
 
 Without JavaScript, on paper and until it starts, some images of an ascent stand in its place; they
 are computed while the book is built. So are the files that the page loads, in `_static/live/`: the
@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import live_forty
 from docutils import nodes
 from docutils.parsers.rst import directives
 from live_still import real_digits, shipped, still
@@ -35,7 +36,7 @@ from netinv_lite.live.drawing import bending, drawing
 from netinv_lite.live.program import program_of
 
 FOLDER = "live"  # of _static
-KINDS = ("bend", "climb", "generate")
+KINDS = ("bend", "climb", "generate", "guess")
 DRAWING = ("bend", "generate")  # with a generator
 
 
@@ -75,7 +76,10 @@ class LiveDirective(SphinxDirective):
             settings["generator"] = f"{judge}-generator"
         if kind == "bend":
             settings["bender"] = f"{judge}-bender"
-        size = sum(len(script(name)) for name in (networks[0], *_others(settings)))
+        if kind == "guess":
+            settings |= {"networks": [], "judge": None, "gallery": f"{judge}-forty"}
+        first = [network["name"] for network in settings["networks"][:1]]
+        size = sum(len(script(name)) for name in (*first, *_others(settings)))
         node = Live(kind=kind, settings=settings)
         node["still"] = still(kind, networks[0], judge, target)
         node["status"] = f"loads {size / 1e6:.1f} MB"
@@ -85,7 +89,8 @@ class LiveDirective(SphinxDirective):
 
 def _others(settings: dict[str, Any]) -> list[str]:
     """The files that a figure loads besides those of the networks to choose from."""
-    return [settings[role] for role in ("judge", "generator", "bender") if role in settings]
+    roles = ("judge", "generator", "bender", "gallery")
+    return [settings[role] for role in roles if settings.get(role)]
 
 
 def _base(builder: Any, docname: str) -> str:
@@ -117,6 +122,8 @@ def skip(_translator: Any, _node: Live) -> None:
 def script(name: str) -> str:
     """A shipped network or generator as the file that a page loads."""
     of, _, role = name.rpartition("-")
+    if role == "forty":
+        return live_forty.script(name)
     if role == "generator":
         return drawing(shipped(of)).script(name)
     if role == "bender":

@@ -106,6 +106,17 @@ def bend(k: int, networks: Networks) -> tuple[str, str]:
     return said, shown(images, titles, k, networks)
 
 
+def guess(_: int, networks: Networks) -> tuple[str, str]:
+    """Some of the images without a label; what they are stands nowhere on paper."""
+    import live_forty  # it reads this file
+
+    alt, span = "An image without a label.", networks[0].input_range
+    pictures = [picture(x, span) for x in live_forty.images()[:12]]
+    items = [f'<li><img src="{address}" alt="{alt}"></li>' for address in pictures]
+    said = "The first twelve of forty images. Which digit does each show, if any?"
+    return said, f'<ol class="live-still">{"".join(items)}</ol>'
+
+
 @functools.cache
 def still(kind: str, network: str, judge: str, k: int) -> str:
     """Markup of what stands in place of a figure, with class k and the shipped networks."""
@@ -113,4 +124,4 @@ def still(kind: str, network: str, judge: str, k: int) -> str:
     return f'<p class="live-still">{escape(said)}</p>{images}'
 
 
-KINDS = {"climb": climb, "generate": generate, "bend": bend}
+KINDS = {"climb": climb, "generate": generate, "bend": bend, "guess": guess}

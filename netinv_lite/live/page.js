@@ -244,6 +244,6 @@ const netinvLive = (function () {
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   return {
     register, define, Engine, element, chips, percent, largest, bars, draw, stateOf, keepState,
-    painting, calm,
+    painting, load, calm,
   };
 })();
