@@ -77,7 +77,9 @@ def draw(rows: list[Tensor], classes: list[int], judge: torch.nn.Module) -> Figu
     tags = [["" if j == k else names[j] for j, k in zip(one, classes, strict=True)] for one in read]
     cells = np.arange(len(rows) * len(classes)).reshape(len(rows), -1)
     pixels = np.concatenate([to_rgb(x, judge.input_range) for x in rows])
-    heads = [Heading(i, 1, names[k]) for i, k in enumerate(classes)]
+    # A hyphen is where a name too long for its column may break.
+    short = [names[k].replace("cheeseburger", "cheese-burger") for k in classes]
+    heads = [Heading(i, 1, name) for i, name in enumerate(short)]
     said = [f"{len(rows)} rows of {len(classes)} images of 224 pixels, a class in each column."]
     for way, one in zip(ways, tags, strict=True):
         said.append(f"{way}: the judge predicts {one.count('')} as the target class.")
