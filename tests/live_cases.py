@@ -51,7 +51,8 @@ class Zoo(nn.Module):
         h = self.shuffle(F.interpolate(h, scale_factor=2)) - 0.25
         h = h + (1 - F.avg_pool2d(h, 3, 1, 1))
         h *= 0.5
-        h = F.interpolate(self.larger(h), size=(7, 8), mode="bilinear", align_corners=False)
+        h = F.interpolate(self.larger(h), size=(7, 9), mode="bicubic", align_corners=False)
+        h = F.interpolate(h, size=(7, 8), mode="bilinear", align_corners=False)
         h = F.adaptive_avg_pool2d(F.relu(h), (3, 2)).view(x.size(0), -1)
         return self.head(self.hidden(h))
 

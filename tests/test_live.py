@@ -80,7 +80,7 @@ def transposed(n, x):
 def interpolated(n, x):
     if n["mode"] == "mean":
         return F.adaptive_avg_pool2d(x, n["shape"][1:])
-    corners = n["corners"] if n["mode"] == "bilinear" else None
+    corners = None if n["mode"] == "nearest" else n["corners"]
     return F.interpolate(x, n["shape"][1:], mode=n["mode"], align_corners=corners)
 
 

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 # What runs in the page is named in errors, so that a reader knows what to exchange.
 KNOWN = (
     "convolutions and transposed ones (of images), linear layers, batch normalisation, ReLU, leaky "
-    "ReLU, sigmoid, tanh, max, average and adaptive average pooling, pixel shuffle, nearest and "
-    "bilinear interpolation, flatten and reshape, sums of two values, constants added or "
-    "multiplied, dropout"
+    "ReLU, sigmoid, tanh, max, average and adaptive average pooling, pixel shuffle, nearest, "
+    "bilinear and bicubic interpolation, flatten and reshape, sums of two values, constants added "
+    "or multiplied, dropout"
 )
 Description = dict[str, Any]  # of a node: tensors among its attributes go to the weights
 Writer = Callable[[Any, torch.Size, torch.Size], "Description | None"]
@@ -116,7 +116,7 @@ def _shuffle(m: nn.PixelShuffle, *_: torch.Size) -> Description:
 
 
 def _upsample(m: nn.Upsample, before: torch.Size, after: torch.Size) -> Description:
-    if m.mode not in ("nearest", "bilinear") or len(before) != 3:
+    if m.mode not in ("nearest", "bilinear", "bicubic") or len(before) != 3:
         raise NotImplementedError(f"mode={m.mode!r} for what has the shape {tuple(before)}")
     step = [a / b for a, b in zip(before[1:], after[1:], strict=True)]
     if m.scale_factor is not None and not m.recompute_scale_factor:
