@@ -98,3 +98,12 @@ def test_its_weights_are_the_one_pickle_and_read_as_tensors_alone():
 
 def _name(function):
     return getattr(function, "attr", None)
+
+
+@installed
+def test_the_generator_that_ships_is_read_by_other_networks(classifier):
+    path = nil.models.SHIPPED / "inversions" / "imagenet.safetensors"
+    x, k = nil.Inversion.load(path, classifier, device="cpu").sample(1, seed=3)
+    assert x.shape == (10, 3, 224, 224) and len(set(k.tolist())) == 10
+    for network in (nil.load_judge("imagenet"), nil.load_referee("imagenet")):
+        assert nil.metrics.judge_accuracy(network, x, k) >= 0.7, "of 100 images .98 and 1.00"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -218,6 +219,10 @@ def test_every_shipped_network_has_its_provenance():
     for weights in sorted((ROOT / "data/generators").glob("*.safetensors")):
         card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
         assert {"architecture", "data", "seed", "command", "sha256", "quality"} <= card.keys()
+    for inversion in sorted((ROOT / "data/inversions").glob("*.safetensors")):
+        card = json.loads(inversion.with_suffix(".json").read_text(encoding="utf-8"))
+        assert {"network", "preset", "seed", "command", "device", "torch"} <= card.keys()
+        assert hashlib.sha256(inversion.read_bytes()).hexdigest() == card["sha256"]
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["lint", "format"])

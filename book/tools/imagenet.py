@@ -5,8 +5,8 @@
 EfficientNet-Lite0 is inverted with the preset "large" for ten of the fifty classes that the lot of
 the study `synthesis` drew, chosen by their names before anything was trained, so that no picture
 shows people. The picture has five of them, by plain ascent, by "das", by "maco" and by the
-generator; the judge says what it predicts. Writes data/inversions/imagenet.safetensors,
-book/figures/imagenet.png and data/results/imagenet.json. About twenty minutes on one core; a
+generator; the judge says what it predicts. Writes data/inversions/imagenet.safetensors, its record
+imagenet.json and book/figures/imagenet.png. About twenty minutes on one core; a
 training that is stopped goes on. Needs the extra `imagenet`.
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 import netinv_lite as nil
 from netinv_lite import metrics, plot
-from netinv_lite._core.serialization import versions, write_json
+from netinv_lite._core.serialization import sha256, versions, write_json
 from netinv_lite.plot.mosaic import Gallery, Heading, to_rgb
 from netinv_lite.plot.theme import Figure, drawn, percent, told
 
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     classifier, judge = nil.load_classifier("imagenet"), nil.load_judge("imagenet")
     classes = [classifier.classes.index(name) for name in TEN]
     inversion = trained(classifier, classes, args.steps)
-    print(inversion.save(out / "data/inversions/imagenet.safetensors", half=True))
+    path = inversion.save(out / "data/inversions/imagenet.safetensors", half=True)
     some = classes[:DRAWN]
     rows = ascents(classifier, some, args.steps)
     rows.append(inversion.sample(1, seed=SEED + 1)[0][:DRAWN])
@@ -117,14 +117,17 @@ def main(argv: list[str] | None = None) -> int:
     record = {
         "command": "python book/tools/imagenet.py"
         + (f" --steps {args.steps}" if args.steps else ""),
+        "network": "imagenet",
+        "preset": "large",
         "seed": SEED,
         "device": "cpu",
         "classes": dict(zip(TEN, classes, strict=True)),
         "images": PER_CLASS * len(TEN),
         "accuracy": shares,
+        "sha256": sha256(path),
         **versions(),
     }
-    print(write_json(out / "data/results/imagenet.json", record))
+    print(write_json(path.with_suffix(".json"), record))
     return 0
 
 
