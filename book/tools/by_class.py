@@ -5,8 +5,10 @@
 Makes again what the experiments `datasets` and `front` measured as a whole: with seed 0, 100 images
 of each class by the papers' losses and by ascent, from the plain network of each set. Writes
 data/results/by_class.json: for each class the shares that classifier, judge and referee predict as
-their target; and the coverage in the features of `ceiling.py`. What the file holds already of other
-sets and methods stays. About 16 minutes on one core.
+their target; and the coverage in the features of `ceiling.py`. `--methods typical` adds the preset
+of that name, at the strength that the study has for each set; `--images FOLDER` keeps the first
+three images of each class, too (data/results/typical-cifar10.png). What the file holds already of
+other sets and methods stays. About 16 minutes on one core, and as many for `typical`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 import netinv_lite as nil
@@ -29,6 +32,12 @@ from netinv_lite.studies.readability_methods import COLOUR, METHODS, Point
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, NOISE = 0, 0.1
+TYPICAL = {  # the generator and its deformation, as in chapter 19
+    "mnist": ("typical generator", 0.2),
+    "fashion_mnist": ("typical generator", 0.2),
+    "svhn": ("typical shaded generator", 0.24),
+    "cifar10": ("typical generator", 0.3),
+}
 
 
 def made(dataset: str, method: str) -> tuple[Tensor, Tensor]:
@@ -37,14 +46,17 @@ def made(dataset: str, method: str) -> tuple[Tensor, Tensor]:
         return inverted(dataset, SEED, "plain", "paper").sample(PER_CLASS, seed=1)
     if method in ("real", "noise"):
         return reference(dataset, SEED, method)
+    if method == "typical":
+        name, bend = TYPICAL[dataset]
+        trained = METHODS[name].make(Point(dataset, "plain", SEED, bend, 0))
+        return trained.images, trained.labels
     steps = 120 if dataset in COLOUR else 80
     ascent = METHODS["ascent"].make(Point(dataset, "plain", SEED, NOISE, steps))
     return ascent.images, ascent.labels
 
 
-def measured(dataset: str, method: str) -> dict[str, object]:
-    """The shares by class, and the coverage, of one method."""
-    images, labels = made(dataset, method)
+def measured(dataset: str, images: Tensor, labels: Tensor) -> dict[str, object]:
+    """The shares by class, and the coverage, of the images of one method."""
     networks = {
         "classifier": nil.load_classifier(dataset),
         "judge": nil.load_judge(dataset),
@@ -56,7 +68,6 @@ def measured(dataset: str, method: str) -> dict[str, object]:
         by_class[name] = [round(right[labels == k].mean().item(), 3) for k in labels.unique()]
     answers = metrics.logits(networks["judge"], images).argmax(1)
     coverage = covered(judged(dataset, real_images(dataset)[0]), judged(dataset, images))
-    print(f"{dataset}, {method}: {coverage}", flush=True)
     return {
         "accuracy": by_class,
         "judge's predictions": torch.bincount(answers, minlength=10).tolist(),
@@ -64,10 +75,18 @@ def measured(dataset: str, method: str) -> dict[str, object]:
     }
 
 
+def sheet(images: Tensor, labels: Tensor, each: int = 3) -> Image.Image:
+    """The first images of each class, a class in each row, without a frame."""
+    rows = [torch.cat([*images[labels == k][:each]], dim=-1) for k in labels.unique()]
+    pixels = (127.5 * (torch.cat(rows, dim=-2) + 1)).round().byte()  # (C,H,W)
+    return Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--datasets", nargs="+", default=DATASETS, choices=DATASETS)
     parser.add_argument("--methods", nargs="+", default=("noise", "real", "paper", "ascent"))
+    parser.add_argument("--images", type=Path, help="folder for the first of each class")
     parser.add_argument("--out", default=str(ROOT), help="root of the tree that is written to")
     args = parser.parse_args(argv)
     path = Path(args.out) / "data/results/by_class.json"
@@ -76,7 +95,11 @@ def main(argv: list[str] | None = None) -> int:
     record["classes"] = {d: list(nil.load_classifier(d).classes) for d in DATASETS}
     for dataset, method in product(args.datasets, args.methods):
         of_set = record["methods"].setdefault(dataset, {})
-        of_set[method] = measured(dataset, method)
+        images, labels = made(dataset, method)
+        if args.images:
+            sheet(images, labels).save(args.images / f"{method}-{dataset}.png")
+        of_set[method] = measured(dataset, images, labels)
+        print(f"{dataset}, {method}: {of_set[method]['coverage']}", flush=True)
         write_json(path, {**record, **versions()})  # what is done stays if a run is stopped
     print(path)
     return 0
