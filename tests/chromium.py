@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from netinv_lite.live.page import SCRIPTS, source
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -58,3 +60,12 @@ def launched() -> Iterator:
         chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@contextmanager
+def engine_of(browser, calls: str) -> Iterator[Callable]:
+    """Beside the engine: calls a function of `calls` by name, with what JSON can hold."""
+    page = browser.new_page()
+    page.add_script_tag(content="\n".join(map(source, SCRIPTS)) + calls)
+    yield lambda call, **given: page.evaluate(f"(given) => {call}(given)", given)
+    page.close()

@@ -13,10 +13,9 @@ import torch
 
 import live_cases
 import netinv_lite as nil
-from chromium import launched
+from chromium import engine_of, launched
 from netinv_lite.generator import deformed
 from netinv_lite.live.drawing import bending, drawing
-from netinv_lite.live.page import SCRIPTS, source
 
 # What the tests call in a page that holds the scripts and nothing else.
 CALLS = """
@@ -56,11 +55,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def engine(browser):
-    """Calls a function of CALLS by name, with what JSON can hold."""
-    page = browser.new_page()
-    page.add_script_tag(content="\n".join(map(source, SCRIPTS)) + CALLS)
-    yield lambda call, **given: page.evaluate(f"(given) => {call}(given)", given)
-    page.close()
+    with engine_of(browser, CALLS) as calling:
+        yield calling
 
 
 def as_page(program):

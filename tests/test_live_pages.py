@@ -12,9 +12,8 @@ import torch
 
 import live_cases
 import netinv_lite as nil
-from chromium import launched, served
+from chromium import engine_of, launched, served
 from live_site import built, visits
-from netinv_lite.live.page import SCRIPTS, source
 
 CASES = (*live_cases.SHIPPED, "zoo")
 PAGE = """# A page
@@ -78,11 +77,8 @@ const timed = ({ made, x, steps }) => {
 
 @pytest.fixture(scope="module")
 def engine(browser):
-    """Calls a function of CALLS by name, with what JSON can hold."""
-    page = browser.new_page()
-    page.add_script_tag(content="\n".join(map(source, SCRIPTS)) + CALLS)
-    yield lambda call, **given: page.evaluate(f"(given) => {call}(given)", given)
-    page.close()
+    with engine_of(browser, CALLS) as calling:
+        yield calling
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,14 @@
-"""Accuracy by class, and coverage in other features, for two methods of the study of four sets.
+"""Accuracy by class, and coverage in other features, for three methods of the study of four sets.
 
-    NETINV_DATA=../shared/data python book/tools/by_class.py
+    NETINV_DATA=../shared/data python book/tools/by_class.py --images data/results
 
 Makes again what the experiments `datasets` and `front` measured as a whole: with seed 0, 100 images
-of each class by the papers' losses and by ascent, from the plain network of each set. Writes
-data/results/by_class.json: for each class the shares that classifier, judge and referee predict as
-their target; and the coverage in the features of `ceiling.py`. `--methods typical` adds the preset
-of that name, at the strength that the study has for each set; `--images FOLDER` keeps the first
-three images of each class, too (data/results/typical-cifar10.png). What the file holds already of
-other sets and methods stays. About 16 minutes on one core, and as many for `typical`.
+of each class by the papers' losses, by ascent and by the preset "typical", at the strength that the
+study has for each set, from the plain network of each set. Writes data/results/by_class.json: for
+each class the shares that classifier, judge and referee predict as their target; and the coverage
+in the features of `ceiling.py`. `--images FOLDER` keeps the first three images of each class of
+"typical" on CIFAR-10, too. What the file holds already of other sets and methods stays. About half
+an hour on one core.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from netinv_lite.studies.readability_methods import COLOUR, METHODS, Point
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, NOISE = 0, 0.1
+COMMAND = "python book/tools/by_class.py --images data/results"
+PICTURED = ("typical", "cifar10")
 TYPICAL = {  # the generator and its deformation, as in chapter 19
     "mnist": ("typical generator", 0.2),
     "fashion_mnist": ("typical generator", 0.2),
@@ -85,18 +87,20 @@ def sheet(images: Tensor, labels: Tensor, each: int = 3) -> Image.Image:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--datasets", nargs="+", default=DATASETS, choices=DATASETS)
-    parser.add_argument("--methods", nargs="+", default=("noise", "real", "paper", "ascent"))
-    parser.add_argument("--images", type=Path, help="folder for the first of each class")
+    parser.add_argument(
+        "--methods", nargs="+", default=("noise", "real", "paper", "ascent", "typical")
+    )
+    parser.add_argument("--images", type=Path, help="folder for a picture of some")
     parser.add_argument("--out", default=str(ROOT), help="root of the tree that is written to")
     args = parser.parse_args(argv)
     path = Path(args.out) / "data/results/by_class.json"
     record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"methods": {}}
-    record |= {"command": "python book/tools/by_class.py", "device": "cpu", "seed": SEED}
+    record |= {"command": COMMAND, "device": "cpu", "seed": SEED}
     record["classes"] = {d: list(nil.load_classifier(d).classes) for d in DATASETS}
     for dataset, method in product(args.datasets, args.methods):
         of_set = record["methods"].setdefault(dataset, {})
         images, labels = made(dataset, method)
-        if args.images:
+        if args.images and (method, dataset) == PICTURED:
             sheet(images, labels).save(args.images / f"{method}-{dataset}.png")
         of_set[method] = measured(dataset, images, labels)
         print(f"{dataset}, {method}: {of_set[method]['coverage']}", flush=True)
