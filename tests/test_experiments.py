@@ -161,8 +161,10 @@ def test_kill_9_loses_only_the_run_that_was_on(grid):
     process.send_signal(signal.SIGKILL)
     process.wait()
     (grid / "slow").unlink()
+    assert " of 6 runs, " in experiments.provenance("grid", grid / "results")
     begun = len(log(grid))
     whole = run(grid)
+    assert " | 6 runs, " in experiments.provenance("grid", grid / "results")
     assert begun < 6 and len(log(grid)) in (6, 7)  # the one that was on is done again
     assert same(whole, run(grid, fresh=True))
 

@@ -111,7 +111,7 @@ def run(
     The table is written anew, atomically, after every run (where several are done at a time, after
     those that share something), so that one stopped at any moment goes on where it was; a run that
     fails leaves its error in its row, and is tried again by the next call. Beside the table lies
-    its provenance. Numbers depend neither on `jobs` nor on `cluster`, and on `together` by dropout
+    its provenance, which says how many of the runs are there. Numbers depend neither on `jobs` nor on `cluster`, and on `together` by dropout
     alone.
 
     Args:
@@ -153,7 +153,19 @@ def run(
     items = {key(settings): settings for settings in experiment.settings(datasets, seeds)}
     rows = known(path)
     todo = {k: s for k, s in items.items() if fresh or not _done(rows.get(k), s)}
-    write(path, rows, items)
+    gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
+    about = {
+        "planned": len({*items, *rows}),
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
+        "together": together,
+    }
+
+    def land() -> None:
+        write(path, rows, items)
+        seconds = round(time.perf_counter() - start, 1)
+        describe(path, rows, experiment.question, seconds_of_last_call=seconds, **about)
+
+    land()
     bar = tqdm(
         total=len(items),
         initial=len(items) - len(todo),
@@ -166,18 +178,11 @@ def run(
         packs = _packs(experiment, todo, together, singly=jobs == 1 and not cluster)
         for done in work(partial(attempt, experiment), packs):
             rows.update({row["run"]: row for row in done})
-            write(path, rows, items)
+            land()
             bar.update(len(done))
             for row in done:
                 if row["error"]:
                     bar.write(f"failed: {row['run']}: {row['error']}")
-    gpu = together > 1 and experiment.inversion is not None and torch.cuda.is_available()
-    about = {
-        "seconds_of_last_call": round(time.perf_counter() - start, 1),
-        "device": torch.cuda.get_device_name() if gpu else "cpu",
-        "together": together,
-    }
-    describe(path, rows, experiment.question, **about)
     return framed([rows[k] for k in items])
 
 

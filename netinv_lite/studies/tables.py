@@ -59,7 +59,9 @@ def provenance(name: str, folder: str | Path | None = None) -> str:
         'python -m netinv_lite experiment losses'
     """
     made = json.loads(_stored(f"{name}.json", folder).read_text(encoding="utf-8"))
-    return f"{made['command']} | {made['runs']} runs, {made['device']} | torch {made['torch']}"
+    planned = made.get("planned", made["runs"])
+    runs = made["runs"] if planned <= made["runs"] else f"{made['runs']} of {planned}"
+    return f"{made['command']} | {runs} runs, {made['device']} | torch {made['torch']}"
 
 
 def _stored(file: str, folder: str | Path | None) -> Path:
