@@ -111,8 +111,8 @@ def run(
     The table is written anew, atomically, after every run (where several are done at a time, after
     those that share something), so that one stopped at any moment goes on where it was; a run that
     fails leaves its error in its row, and is tried again by the next call. Beside the table lies
-    its provenance, which says how many of the runs are there. Numbers depend neither on `jobs` nor on `cluster`, and on `together` by dropout
-    alone.
+    its provenance, which says how many of the runs are there. Numbers depend neither on `jobs` nor
+    on `cluster`, and on `together` by dropout alone.
 
     Args:
         experiment: what is measured.
