@@ -160,6 +160,10 @@ def test_saved_and_loaded_for_the_same_model_only(tmp_path):
     a = representation(inverse, torch.rand(3, *SHAPE))
     with torch.no_grad():
         assert torch.equal(again(a), inverse(a))
+        half = inverse.save(tmp_path / "half.safetensors", half=True)
+        near = LayerwiseInverse.load(half, model, device="cpu")
+        assert (near(a) - inverse(a)).abs().max() < 1e-2
+    assert half.stat().st_size < path.stat().st_size
     with pytest.raises(ValueError, match="another model"):
         LayerwiseInverse.load(path, tiny_cnn(seed=1))
     path.write_bytes(path.read_bytes()[:-9])

@@ -223,6 +223,10 @@ def test_every_shipped_network_has_its_provenance():
         card = json.loads(inversion.with_suffix(".json").read_text(encoding="utf-8"))
         assert {"network", "preset", "seed", "command", "device", "torch"} <= card.keys()
         assert hashlib.sha256(inversion.read_bytes()).hexdigest() == card["sha256"]
+    for inverse in sorted((ROOT / "data/inverses").glob("*.safetensors")):
+        card = json.loads(inverse.with_suffix(".json").read_text(encoding="utf-8"))
+        assert {"network", "trained_on", "seed", "command", "device", "torch"} <= card.keys()
+        assert hashlib.sha256(inverse.read_bytes()).hexdigest() == card["sha256"]
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["lint", "format"])
