@@ -53,7 +53,7 @@ class Zoo(nn.Module):
         h *= 0.5
         h = F.interpolate(self.larger(h), size=(7, 9), mode="bicubic", align_corners=False)
         h = F.interpolate(h, size=(7, 8), mode="bilinear", align_corners=False)
-        h = F.adaptive_avg_pool2d(F.relu(h), (3, 2)).view(x.size(0), -1)
+        h = F.adaptive_avg_pool2d(F.hardtanh(h, 0.0, 0.8), (3, 2)).view(x.size(0), -1)
         return self.head(self.hidden(h))
 
 

@@ -98,6 +98,7 @@ OPERATIONS = {
     "linear": lambda n, x: n.finished(x @ n.numbers("weight").view(n["shape"][0], -1).T),
     "affine": lambda n, x: n.channels("scale", x) * x + n.channels("shift", x),
     "leaky_relu": lambda n, x: F.leaky_relu(x, n["slope"]),
+    "clamp": lambda n, x: x.clamp(n["low"], n["high"]),
     "sigmoid": lambda n, x: x.sigmoid(),
     "tanh": lambda n, x: x.tanh(),
     "max_pool2d": lambda n, x: F.max_pool2d(x, n["kernel"], n["stride"], n["padding"]),

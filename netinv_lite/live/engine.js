@@ -55,16 +55,18 @@ function netinvEngine(layers) {
     }
 
     /**
-     * The logits of an image (C·H·W numbers); they are kept for `backward`.
+     * The logits of an image (C·H·W numbers); all values are kept for `backward`. A pass may also
+     * begin with the value at another place, and end at an earlier one.
      * @param {ArrayLike<number>} image @returns {Float32Array}
      */
-    forward(image) {
+    forward(image, first = 0, last = this.steps.length) {
       const values = this.values;
-      values[0].set(image);
-      this.steps.forEach(({ inputs, layer }, i) => {
+      values[first].set(image);
+      for (let i = first; i < last; i++) {
+        const { inputs, layer } = this.steps[i];
         layer.forward(inputs.map((j) => values[j]), values[i + 1]);
-      });
-      return values[values.length - 1];
+      }
+      return values[last];
     }
 
     /**
@@ -170,7 +172,7 @@ function netinvEngine(layers) {
 /**
  * What the worker does: it keeps networks and one image, and answers each message with one.
  * `load` takes a network, `begin` makes the first image, `step` goes one step up. `draw` runs a
- * generator once, and other networks on what it draws.
+ * generator once, and other networks on what it draws. A figure may bring answers of its own.
  */
 function netinvWorker(engine, scope) {
   "use strict";
@@ -206,6 +208,8 @@ function netinvWorker(engine, scope) {
       return { image, read: Object.fromEntries(readers.map((name) => [name, read(name)])) };
     },
   };
+
+  Object.assign(answers, engine.answers?.(networks));  // those of the figure itself
 
   scope.onmessage = ({ data: { id, kind, content } }) => {
     try {

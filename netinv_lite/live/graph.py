@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +15,12 @@ from . import translation as known
 _WRITING = {f"i{name}" for name in ("add", "sub", "mul", "truediv")}  # into their first argument
 
 
-def followed(model: nn.Module, x: Tensor) -> tuple[Trace, dict[fx.Node, Any]]:
+Called = Callable[[nn.Module, Tensor], Tensor]
+
+
+def followed(
+    model: nn.Module, x: Tensor, called: Called = answer
+) -> tuple[Trace, dict[fx.Node, Any]]:
     """The graph of a forward pass, and the value of each of its nodes.
 
     Raises a ValueError where the pass depends on what images show, or the graph does another thing.
@@ -22,7 +28,7 @@ def followed(model: nn.Module, x: Tensor) -> tuple[Trace, dict[fx.Node, Any]]:
     try:
         trace = traced(model, x)
         run = fx.Interpreter(trace.root, garbage_collect_values=False)
-        if not torch.allclose(run.run(x.clone()), answer(model, x.clone()), rtol=1e-3, atol=1e-4):
+        if not torch.allclose(run.run(x.clone()), called(model, x.clone()), rtol=1e-3, atol=1e-4):
             raise NotImplementedError("its graph computes something else, as after `h -= 1`")
     except (ValueError, NotImplementedError) as error:
         reason = error.__cause__ or error
@@ -37,11 +43,13 @@ def followed(model: nn.Module, x: Tensor) -> tuple[Trace, dict[fx.Node, Any]]:
 class Forward:
     """The nodes of a model's forward pass of images x (2,C,H,W), called under `no_grad`.
 
+    A network of our own may take and return anything (2, …): it is `called` by itself.
+
     Raises a ValueError where the pass cannot be followed, or holds what the page does not know.
     """
 
-    def __init__(self, model: nn.Module, x: Tensor) -> None:
-        self.trace, self.constants = followed(model, x)
+    def __init__(self, model: nn.Module, x: Tensor, called: Called = answer) -> None:
+        self.trace, self.constants = followed(model, x, called)
         self.place: dict[fx.Node, int] = {self.trace.image: 0}
         self.shape: dict[fx.Node, torch.Size] = {self.trace.image: x.shape[1:]}
         self.nodes: list[known.Description] = []

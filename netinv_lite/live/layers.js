@@ -38,6 +38,18 @@ function netinvLayers(convolutions) {
     };
   }
 
+  /** All below `low` becomes low, all above `high` high. */
+  function clamp({ low, high }) {
+    return {
+      forward([x], out) {
+        for (let i = 0; i < x.length; i++) out[i] = Math.min(Math.max(x[i], low), high);
+      },
+      backward([x], _, g, [gx]) {
+        for (let i = 0; i < x.length; i++) gx[i] += x[i] > low && x[i] < high ? g[i] : 0;
+      },
+    };
+  }
+
   /** A function of each number whose derivative follows from its value. */
   const pointwise = (f, derivative) => () => ({
     forward([x], out) {
@@ -206,7 +218,7 @@ function netinvLayers(convolutions) {
   }
 
   return {
-    ...layers, affine, leaky_relu, sigmoid, tanh, add, reshape,
+    ...layers, affine, leaky_relu, clamp, sigmoid, tanh, add, reshape,
     max_pool2d, avg_pool2d, interpolate, pixel_shuffle,
   };
 }

@@ -33,10 +33,10 @@ const netinvLive = (function () {
     return arriving[name];
   }
 
-  /** A worker made of the text of its functions; `ask` sends a message and awaits the answer. */
+  /** A worker made of the text of its functions, and `more`; `ask` awaits an answer to a message. */
   class Engine {
-    constructor() {
-      const made = [netinvLayers, netinvFields, netinvEngine].reduce(
+    constructor(more = []) {
+      const made = [netinvLayers, netinvFields, netinvEngine, ...more].reduce(
         (inner, maker) => `(${maker})(${inner})`, `(${netinvConvolutions})()`);
       const text = `(${netinvWorker})(${made}, self);`;
       const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));

@@ -98,6 +98,11 @@ def folded(nodes: list[Description]) -> list[Description]:
 
     The layer keeps its weight, exactly as it is on disk, and gains a `scale` and another `bias`.
     """
+    return folding(nodes)[0]
+
+
+def folding(nodes: list[Description]) -> tuple[list[Description], dict[int, int]]:
+    """`folded`, and the new place of each value that still is one."""
     out: list[Description] = []
     place = {0: 0}  # of a value: before -> after
     readers = [i for n in nodes for i in n["inputs"]]
@@ -109,7 +114,8 @@ def folded(nodes: list[Description]) -> list[Description]:
             scale = before.get("scale")
             before["scale"] = n["scale"] if scale is None else n["scale"] * scale
             before["bias"] = n["scale"] * bias + n["shift"]
+            del place[last]
         else:
             out.append({**n, "inputs": [place[j] for j in n["inputs"]]})
         place[i] = len(out)
-    return out
+    return out, place

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 # What runs in the page is named in errors, so that a reader knows what to exchange.
 KNOWN = (
     "convolutions and transposed ones (of images), linear layers, batch normalisation, ReLU, leaky "
-    "ReLU, sigmoid, tanh, max, average and adaptive average pooling, pixel shuffle, nearest, "
-    "bilinear and bicubic interpolation, flatten and reshape, sums of two values, constants added "
-    "or multiplied, dropout"
+    "ReLU, ReLU6, sigmoid, tanh, hard tanh, max, average and adaptive average pooling, pixel "
+    "shuffle, nearest, bilinear and bicubic interpolation, flatten and reshape, sums of two "
+    "values, constants added or multiplied, dropout"
 )
 Description = dict[str, Any]  # of a node: tensors among its attributes go to the weights
 Writer = Callable[[Any, torch.Size, torch.Size], "Description | None"]
@@ -84,6 +84,10 @@ def _leaky(m: Any, *_: torch.Size) -> Description:
     return {"op": "leaky_relu", "slope": float(getattr(m, "negative_slope", 0.0))}
 
 
+def clamp(m: nn.Hardtanh, *_: torch.Size) -> Description:
+    return {"op": "clamp", "low": float(m.min_val), "high": float(m.max_val)}
+
+
 def _named(op: str) -> Writer:
     return lambda *_: {"op": op}
 
@@ -142,6 +146,7 @@ MODULES: tuple[tuple[tuple[type[nn.Module], ...], Writer], ...] = (
     ((nn.Linear,), _linear),
     ((nn.BatchNorm1d, nn.BatchNorm2d), _batch_norm),
     ((nn.ReLU, nn.LeakyReLU), _leaky),
+    ((nn.Hardtanh,), clamp),  # ReLU6 is one
     ((nn.Sigmoid,), _named("sigmoid")),
     ((nn.Tanh,), _named("tanh")),
     ((nn.MaxPool2d,), _max_pool),
@@ -156,6 +161,8 @@ MODULES: tuple[tuple[tuple[type[nn.Module], ...], Writer], ...] = (
 FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"), nn.ReLU),
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_), nn.LeakyReLU),
+    F.hardtanh: nn.Hardtanh,
+    F.relu6: nn.ReLU6,
     **dict.fromkeys((torch.sigmoid, F.sigmoid, "sigmoid"), nn.Sigmoid),
     **dict.fromkeys((torch.tanh, F.tanh, "tanh"), nn.Tanh),
     F.max_pool2d: nn.MaxPool2d,
