@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 
 import pytest
@@ -14,7 +15,8 @@ import torch
 import live_cases
 import netinv_lite as nil
 from chromium import engine_of, launched
-from netinv_lite.generator import deformed
+from helpers import assert_same, snapshot
+from netinv_lite.generator import deformed, shaded
 from netinv_lite.live.drawing import bending, drawing
 
 # What the tests call in a page that holds the scripts and nothing else.
@@ -65,73 +67,99 @@ def as_page(program):
     return {"program": json.loads(program.text), "weights": weights}
 
 
-def shipped():
-    """The inversion that live figures draw with."""
-    path = nil.models.SHIPPED / "inversions" / "mnist.safetensors"
+def shipped(name="mnist"):
+    """An inversion that live figures draw with."""
+    path = nil.models.SHIPPED / "inversions" / f"{name}.safetensors"
     return nil.Inversion.load(path, nil.load_classifier("mnist-robust"), device="cpu")
 
 
-def small(**settings):
-    """An untrained inversion of another shape: two channels, odd sides, a label."""
-
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(442, 4))
-    config = nil.InversionConfig(steps=1, batch_size=4, latent_dim=30, width=6, **settings)
+def small(conditioning="label", K=4, latent_dim=30, **settings):
+    """An untrained inversion of another shape: two channels, odd sides; batch norm has a use."""
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(442, K))
+    config = nil.InversionConfig(steps=1, batch_size=4, latent_dim=latent_dim, width=12, **settings)
     return nil.invert(
         model,
         image_shape=(2, 13, 17),
-        conditioning="label",
+        conditioning=conditioning,
         config=config,
         input_range=(0, 1),
+        device="cpu",
         progress=False,
     )
 
 
-INVERSIONS = {"shipped": shipped, "label": lambda: small(deformation=0.3), "flat": small}
+HALVES = nil.SoftTargets(4, torch.tensor([[0.5, 0, 0.5, 0], [0, 0.75, 0, 0.25]]))
+INVERSIONS = {
+    "shipped": shipped,
+    "shipped with matrix": lambda: shipped("mnist-matrix"),
+    "label": lambda: small(deformation=0.3),
+    "flat": small,
+    "matrix alone": lambda: small("matrix", K=2),
+    "vector-matrix": lambda: small("vector-matrix", scale=2.0, deformation=0.1),
+    "soft targets": lambda: small(HALVES),
+    "coded matrix": lambda: small("vector-matrix", K=30, scale=1.0),
+    "shaded": lambda: small("vector", scale=1.0, shading=0.6, deformation=0.1),
+}
 
 
 def rows_of(inversion, n, strength):
-    """Random rows [z, v, d] that enter the program (n, Z + K + 1)."""
+    """Random rows [z, v, d] or [z, v, r, d] that enter the program."""
     random = torch.Generator().manual_seed(0)
     z = torch.randn(n, inversion.config.latent_dim, generator=random)
-    v = inversion.conditioning.draw(n, generator=random).v
-    return torch.cat([z, v, torch.full((n, 1), strength)], 1)
+    condition = inversion.conditioning.draw(n, generator=random)
+    y = condition.y if inversion.conditioning.matrix else condition.y[:, :0]
+    r = y / condition.y.amax(1, keepdim=True)
+    return torch.cat([z, condition.v, r, torch.full((n, 1), strength)], 1)
 
 
 def images_of(inversion, rows):
     """Images of rows, by torch, at the strength of the last number."""
-    G, K = inversion.generator.eval(), inversion.num_classes
-    z, v = rows[:, : -K - 1], rows[:, -K - 1 : -1]
-    strength, G.deformation = G.deformation, 0.0
-    try:
-        x = G(z, nil.conditioning.Condition(v, v))
-    finally:
-        G.deformation = strength
-    return deformed(x, z, rows[0, -1])
+    G, K = copy.deepcopy(inversion.generator).eval(), inversion.num_classes
+    z, v, r = rows[:, :-1].tensor_split([G.latent_dim, G.latent_dim + K], 1)
+    G.deformation, shading, G.shading = 0.0, G.shading, 0.0
+    if rows.requires_grad:  # what enters the page is r itself, whatever it is the quotient of
+        code = (lambda r: r) if G.code is None else (lambda r: G.code(r).sigmoid())
+        G.matrix = lambda condition: nil.conditioning.hot_matrix(code(condition.y), G.grid)
+    x = G(z, nil.conditioning.Condition(v, r if G.use_matrix else v))
+    x = deformed(x, z, rows[0, -1])
+    return shaded(x, z, shading, G.input_range[0]) if shading else x
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.2, 0.9])
 @pytest.mark.parametrize("name", INVERSIONS)
 def test_images_are_those_of_torch(name, strength, engine):
     inversion = INVERSIONS[name]()
-    rows = rows_of(inversion, 100, strength)
+    rows = rows_of(inversion, 100 if "shipped" in name else 20, strength)
     low, high = inversion.input_range
     with torch.no_grad():
         expected = images_of(inversion, rows).flatten(1)
     found = torch.tensor(engine("drawn", made=as_page(drawing(inversion)), rows=rows.tolist()))
     off = (found - expected).abs().max() / (high - low)
-    print(f"\n{name} at {strength}: 100 images {off:.1e} of the range off")
+    print(f"\n{name} at {strength}: {len(rows)} images {off:.1e} of the range off")
     assert off < 1e-3 and expected.std() > 0
 
 
-def test_the_program_draws_what_the_inversion_does(engine):
-    inversion = shipped()
+@pytest.mark.parametrize("name", ["mnist", "mnist-matrix"])
+def test_the_program_draws_what_the_inversion_does(name, engine):
+    inversion = shipped(name)
     rows = rows_of(inversion, 100, inversion.config.deformation)
     with torch.no_grad():
         expected = inversion.images(rows[:, 64:74], rows[:, :64])
     program = json.loads(drawing(inversion).text)
     assert program["strength"] == inversion.config.deformation and program["latent_dim"] == 64
+    assert program["matrix"] == (name == "mnist-matrix")
     found = torch.tensor(engine("drawn", made=as_page(drawing(inversion)), rows=rows.tolist()))
     assert (found - expected.flatten(1)).abs().max() < 2e-3
+
+
+def test_a_latent_too_short_for_a_field_draws_without_one(engine):
+    inversion = small(latent_dim=8)
+    rows = rows_of(inversion, 10, 0.5)
+    with torch.no_grad():
+        expected = inversion.images(rows[:, 8:12], rows[:, :8])
+    found = torch.tensor(engine("drawn", made=as_page(drawing(inversion)), rows=rows.tolist()))
+    assert (found - expected.flatten(1)).abs().max() < 1e-3
 
 
 def test_probabilities_of_generated_images_are_those_of_torch(engine):
@@ -186,12 +214,20 @@ def test_an_image_takes_milliseconds(engine):
     assert milliseconds < 400
 
 
+def test_a_generator_is_left_as_it_was():
+    inversion = small("vector-matrix", scale=2.0)
+    inversion.generator.train()
+    before = snapshot(inversion.generator)
+    drawing(inversion)
+    assert_same(before, snapshot(inversion.generator))
+
+
 def test_what_a_page_cannot_draw_with_is_an_error():
-    with pytest.raises(ValueError, match='A page draws with .* train with conditioning="vector"'):
-        drawing(small(shading=0.5, deformation=0.1))
-    config = nil.InversionConfig(steps=1, batch_size=4, latent_dim=8)
+    config = nil.InversionConfig(steps=1, batch_size=4, pyramid=True)
     inversion = nil.invert(
         nil.load_classifier("digits"), conditioning="vector", config=config, progress=False
     )
-    with pytest.raises(ValueError, match="latent_dim=8 is too small .* Train with at least 18"):
+    with pytest.raises(ValueError, match="this is a PyramidGenerator: train with another preset"):
         drawing(inversion)
+    with pytest.raises(ValueError, match="classes: 2 names for 4 classes. Give one a class"):
+        drawing(small(), classes=("a", "b"))

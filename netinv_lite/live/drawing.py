@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from .._core.validation import names_in
 from ..generator import FIELD, ConditionedGenerator
+from ..generator.fields import SHADE
 from . import translation as known
 from .program import Program, assembled, folded
 
@@ -55,53 +57,63 @@ class Nodes:
         u = self.add("interpolate", [u], (2, H, W), mode="bicubic", corners=True)
         return self.add("deform", [image, u, strength], (C, H, W))
 
+    def dimmed(self, image: int, z: int, strength: float, low: float) -> int:
+        """An image dimmed by the fields of the 4C numbers z, as `generator.shaded` does it."""
+        C, H, W = self.shapes[image]
+        one = torch.ones(C)
+        u = self.add("uniform", [z], (C, SHADE, SHADE))  # of variance 1: from −√3 to √3
+        u = self.add("interpolate", [u], (C, H, W), mode="bilinear", corners=True)
+        left = self.affine(u, -strength / math.sqrt(12) * one, (1 - strength / 2) * one)
+        x = self.add("multiply", [self.affine(image, one, -low * one), left], (C, H, W))
+        return self.affine(x, one, low * one)
+
 
 def drawing(inversion: Inversion, classes: Sequence[str] | None = None) -> Program:
-    """The generator of an inversion as a program: [z, v, d] -> image.
+    """The generator of an inversion as a program: [z, v, d] or [z, v, r, d] -> image.
 
     The row that enters holds the latent z (Z,), the conditioning vector v (K,) and the strength d
-    of the deformation, which a training may have had at 0.
+    of the deformation, which a training may have had at 0. Where the hot matrix M enters, r (K,)
+    says of what: the one-hot of a class, or soft targets divided by the largest of them.
 
     Args:
-        inversion: of a `ConditionedGenerator` whose class enters as a label or a vector.
+        inversion: of a `ConditionedGenerator`.
         classes: names of the K classes; by default those of the classifier, else numbers.
 
     Returns:
-        The program; its text has `latent_dim` and `strength`, the d of the training, too.
+        The program; its text has `latent_dim`, `strength`, the d of the training, and `matrix`,
+        whether r enters, too.
 
     Raises:
-        ValueError: the generator is another, has a matrix or shading, or a latent too short to
-            deform by.
+        ValueError: the generator is another, or there are not K names.
     """
     G, K = inversion.generator, inversion.num_classes
-    if not isinstance(G, ConditionedGenerator) or G.use_matrix or G.shading:
+    if not isinstance(G, ConditionedGenerator):
         raise ValueError(
-            "A page draws with a ConditionedGenerator without matrix and shading, and this is "
-            'another: train with conditioning="vector" and shading=0.'
-        )
-    if G.latent_dim < NUMBERS:
-        raise ValueError(
-            f"latent_dim={G.latent_dim} is too small to bend images by. Train with at least "
-            f"{NUMBERS}."
+            f"A page draws with a ConditionedGenerator, and this is a {type(G).__name__}: train "
+            'with another preset than "large", or with pyramid=False in its config.'
         )
     given = getattr(inversion.classifier, "classes", None) if classes is None else classes
+    names = names_in(range(K) if given is None else given)
+    if len(names) != K:
+        raise ValueError(f"classes: {len(names)} names for {K} classes. Give one a class.")
     with torch.no_grad():
-        nodes = folded(_written(G, K).nodes)
+        nodes = _written(copy.deepcopy(G).to("cpu", torch.float32), K)
     return assembled(
-        nodes,
-        names_in(range(K) if given is None else given),
+        folded(nodes.nodes),
+        names,
         image_shape=G.image_shape,
         input_range=G.input_range,
-        input_shape=[G.latent_dim + K + 1],
+        input_shape=nodes.shapes[0],
         latent_dim=G.latent_dim,
         strength=G.deformation,
+        matrix=G.use_matrix,
     )
 
 
 def _written(G: ConditionedGenerator, K: int) -> Nodes:
     """The forward pass of a generator, as `ConditionedGenerator.forward` has it."""
     Z, (C, H, W), (low, high) = G.latent_dim, G.image_shape, G.input_range
-    n = Nodes(Z + K + 1)
+    n = Nodes(Z + K * (1 + G.use_matrix) + 1)
     u = n.cut(0, Z)
     if G.embed is not None:
         v = n.affine(n.cut(Z, K), torch.full((K,), math.sqrt(K)), torch.zeros(K))
@@ -109,8 +121,7 @@ def _written(G: ConditionedGenerator, K: int) -> Nodes:
         u = n.add("concat", [u, e], (Z + G.embed.out_features,))
     h = n.layer(G.lift, u, G.lift.out_features)
     h = n.add("reshape", [h], (G.lifted, *G.grid))
-    for layer in G.norm:
-        h = n.layer(layer, h)
+    h = _joined(n, G, h, n.cut(Z + K, K)) if G.use_matrix else _normed(n, G, h)
     for size, stage in zip(G.sizes, G.stages, strict=True):
         if tuple(n.shapes[h][1:]) != size:
             h = n.layer(nn.Upsample(size), h, n.shapes[h][0], *size)
@@ -128,8 +139,35 @@ def _written(G: ConditionedGenerator, K: int) -> Nodes:
         x = n.add("frame", [x], (C, H, W), top=0, left=0)
     span = torch.full((C,), (high - low) / 2)
     x = n.affine(n.layer(nn.Tanh(), x), span, low + span)
-    n.bent(x, n.cut(Z - NUMBERS, NUMBERS), n.cut(Z + K, 1))
+    if Z >= NUMBERS:  # a shorter latent has no field, and its training no deformation
+        x = n.bent(x, n.cut(Z - NUMBERS, NUMBERS), n.cut(n.shapes[0][0] - 1, 1))
+    if G.shading:
+        fields = C * SHADE**2
+        n.dimmed(x, n.cut(Z - NUMBERS - fields, fields), G.shading, low)
     return n
+
+
+def _normed(n: Nodes, G: ConditionedGenerator, h: int) -> int:
+    for layer in G.norm:
+        h = n.layer(layer, h)
+    return h
+
+
+def _joined(n: Nodes, G: ConditionedGenerator, h: int, r: int) -> int:
+    """h, what is read from the rows of M, and M itself, as `ConditionedGenerator.joined`."""
+    g, w = G.grid
+    if G.code is not None:
+        r = n.add("sigmoid", [n.layer(G.code, r, G.code.out_features)], (G.code.out_features,))
+    M = n.add("hot", [r], (1, g, w))
+    rows = n.add("reshape", [n.add("transpose", [M], (1, w, g))], (w, g, 1))
+    reading = nn.Conv2d(w, G.read * w, 1)  # the same linear map of each row
+    reading.weight.copy_(G.reader.weight[:, :, None, None])
+    reading.bias.copy_(G.reader.bias)
+    read = n.add("reshape", [n.layer(reading, rows, G.read * w, g, 1)], (G.read, w, g))
+    read = n.add("transpose", [read], (G.read, g, w))
+    h = _normed(n, G, n.add("concat", [h, read], (G.lifted + G.read, g, w)))
+    M = n.affine(M, torch.full((1,), math.sqrt(G.width)), torch.zeros(1))
+    return n.add("concat", [h, M], (G.lifted + G.read + 1, g, w))
 
 
 def _smoothed(n: Nodes, x: int) -> int:

@@ -1,6 +1,6 @@
 /**
  * What a generator needs besides the layers of a classifier: values cut out, put side by side and
- * scaled by one another, a smooth random field, and images bent by it.
+ * scaled by one another, the hot matrix, a smooth random field, and images bent by it.
  */
 function netinvFields(layers) {
   "use strict";
@@ -38,6 +38,51 @@ function netinvFields(layers) {
     return {
       forward([x], out) { for (let o = 0; o < out.length; o++) out[o] = x[from[o]]; },
       backward(_, __, g, [gx]) { for (let o = 0; o < g.length; o++) gx[from[o]] += g[o]; },
+    };
+  }
+
+  /** Columns become rows, channel by channel: (C,W,H) to (C,H,W). */
+  function transpose({ shape: [C, H, W] }) {
+    const from = new Int32Array(C * H * W);
+    for (let o = 0; o < from.length; o++) {
+      const c = Math.floor(o / (H * W)), y = Math.floor(o / W) % H, x = o % W;
+      from[o] = (c * W + x) * H + y;
+    }
+    return {
+      forward([x], out) { for (let o = 0; o < out.length; o++) out[o] = x[from[o]]; },
+      backward(_, __, g, [gx]) { for (let o = 0; o < g.length; o++) gx[from[o]] += g[o]; },
+    };
+  }
+
+  /** Two values, number by number. */
+  function multiply() {
+    return {
+      forward([x, y], out) { for (let i = 0; i < x.length; i++) out[i] = x[i] * y[i]; },
+      backward([x, y], _, g, [gx, gy]) {
+        for (let i = 0; i < g.length; i++) { gx[i] += y[i] * g[i]; gy[i] += x[i] * g[i]; }
+      },
+    };
+  }
+
+  /** The hot matrix of r: each cell the larger of r at its row and r at its column, stretched. */
+  function hot({ shape: [, H, W] }, [[length]]) {
+    const along = (n) => Int32Array.from({ length: n }, (_, i) =>
+      Math.floor((i + 0.5) * length / n));
+    const rows = along(H), columns = along(W);
+    return {
+      forward([r], out) {
+        for (let o = 0; o < out.length; o++) {
+          out[o] = Math.max(r[rows[Math.floor(o / W)]], r[columns[o % W]]);
+        }
+      },
+      backward([r], _, g, [gr]) {
+        for (let o = 0; o < g.length; o++) {
+          const y = rows[Math.floor(o / W)], x = columns[o % W];
+          const share = r[y] === r[x] ? 0.5 : Number(r[y] > r[x]);
+          gr[y] += share * g[o];
+          gr[x] += (1 - share) * g[o];
+        }
+      },
     };
   }
 
@@ -134,5 +179,7 @@ function netinvFields(layers) {
     };
   }
 
-  return { ...layers, slice, concat, frame, modulate, uniform, deform };
+  return {
+    ...layers, slice, concat, frame, transpose, multiply, hot, modulate, uniform, deform,
+  };
 }
