@@ -53,6 +53,7 @@ netinvLive.define("bend", (figure) => {
       : element("label", {}, element("span", {}, label), control);
     if (name === "strength") {
       shown.firstChild.append(" ", output);
+      control.setAttribute("aria-label", label);  // the <label> is the output's
       control.addEventListener("input", () => { check(name); changed(); });
     }
     control.addEventListener("change", () => { check(name); keep(); });

@@ -52,6 +52,7 @@ netinvLive.define("climb", (figure) => {
     if (control.type === "range") {
       const output = element("output");
       shown.firstChild.append(" ", output);
+      control.setAttribute("aria-label", label);  // the <label> is the output's
       control.addEventListener("input", () => { output.value = control.value; });
     }
     control.addEventListener("change", () => {

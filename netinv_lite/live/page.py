@@ -1,4 +1,4 @@
-"""A page with a network in it, and the markup of a live figure."""
+"""A page with a network or an inversion in it, and the markup of a live figure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from torch import nn
 
 from .._core.boundary import Target
 from .._core.serialization import write_atomically
+from ..conditioning import SoftTargets
+from ..inversion import Inversion
+from .drawing import drawing
 from .program import program_of, safe
 
 HERE = Path(__file__).parent
@@ -40,7 +43,7 @@ body {{ padding: 0 1rem }}
 </head>
 <body>
 <h1>{title}</h1>
-{figure}
+{figures}
 {scripts}
 </body>
 </html>
@@ -48,6 +51,12 @@ body {{ padding: 0 1rem }}
 CAPTION = """<p>An image forms by gradient ascent: each step changes all pixels a little, in the
 direction in which the classifier is surer of the target class. {judge}All is computed in this page;
 nothing leaves it.</p>"""
+DRAWN = """<p>A trained generator draws for the vector that you set: the share of each class. What
+the classifier says should follow the vector. {matrix}A new z is another image of the same
+vector.</p>"""
+MATRIX = """The class enters as a matrix, too: that of the vector's largest entry, unless you choose
+another. """
+HEADS = {"generate": "What a trained generator draws", "climb": "What gradient ascent finds"}
 JUDGE = "The judge is another network, which has no part in it and only reads the image. "
 
 
@@ -64,7 +73,8 @@ def figure(
     Args:
         kind: the figure, such as "climb".
         settings: what the script reads: `classes`, `networks` (a list of `name` and `label`),
-            `judge`, `target`, and `base`, the folder of the networks' files.
+            `judge`, `target`, and `base`, the folder of the networks' files; for "generate" also
+            `generators`, a list of `name`, `label`, `matrix` and `soft`.
         still: markup of what stands there until it starts, and on paper.
         caption: markup.
         status: text beside the button, until it is pressed.
@@ -89,7 +99,7 @@ def figure(
 
 
 def to_page(
-    classifier: nn.Module,
+    classifier: nn.Module | Inversion,
     path: str | Path,
     *,
     judge: nn.Module | None = None,
@@ -97,63 +107,109 @@ def to_page(
     image_shape: Sequence[int] | None = None,
     input_range: Sequence[float] | None = None,
 ) -> Path:
-    """Write one HTML file in which a reader climbs the classifier's gradient, without Python.
+    """Write one HTML file in which a reader inverts a classifier without Python.
 
-    It holds the weights, as float16, and works from a disk or any web space, without another file
-    or a request to another host. x ← clip(x + a g/‖g‖), g = ∇_x log-odds of the target class, as
-    `baselines.pixel_ascent` does it.
+    In it the reader climbs the classifier's gradient: x ← clip(x + a g/‖g‖), g = ∇_x log-odds of
+    the target class, as `baselines.pixel_ascent` does it. The page of an inversion also draws with
+    its generator: the reader moves v over the simplex, takes another z, and sees what the networks
+    say of the image. The page holds the weights, as float16, and works from a disk or any web
+    space, without another file or a request to another host.
 
     Args:
-        classifier: from images (B,C,H,W) to logits (B,K), of layers that a page knows.
+        classifier: from images (B,C,H,W) to logits (B,K), of layers that a page knows; or an
+            inversion of one, by a `ConditionedGenerator`.
         path: the file, such as "page.html".
         judge: a second network for the same images and classes, whose probabilities are shown
             beside the classifier's.
         classes: names of the K classes; by default the classifier's attribute, else numbers.
-        image_shape: (C, H, W); by default the classifier's attribute.
+        image_shape: (C, H, W); by default the classifier's attribute. An inversion has its own.
         input_range: (low, high) of the pixels; by default the classifier's attribute, else (0, 1).
+            An inversion has its own.
 
     Returns:
         The path, with a leading ~ expanded.
 
     Raises:
-        ValueError: a layer is not among those that a page knows, or shapes and names do not fit.
+        ValueError: a layer or a generator is not among those that a page knows, or shapes and names
+            do not fit.
         OSError: the file cannot be written; what was there before still is.
 
     Example:
         >>> import tempfile
         >>> import netinv_lite as nil
         >>> classifier, judge = nil.load_classifier("digits"), nil.load_judge("digits")
+        >>> quick = nil.InversionConfig(steps=20, batch_size=16)
+        >>> inversion = nil.invert(classifier, config=quick, progress=False)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = nil.to_page(classifier, f"{folder}/page.html", judge=judge)
-        ...     "<figure data-live" in path.read_text(encoding="utf-8")
-        True
+        ...     path = nil.to_page(inversion, f"{folder}/page.html", judge=judge)
+        ...     path.read_text(encoding="utf-8").count("<figure data-live")
+        2
     """
-    target = Target.of(classifier, image_shape=image_shape, input_range=input_range, device="cpu")
-    program = program_of(target, classes)
-    networks = [program.script("classifier")]
-    if judge is not None:
-        networks.append(program_of(_reading(judge, target), program.classes).script("judge"))
-    settings = {
-        "classes": program.classes,
-        "networks": [{"name": "classifier", "label": type(target.model).__name__}],
-        "judge": None if judge is None else "judge",
-        "target": 0,
-        "base": "",
-    }
-    parts = [source(name) for name in (*SCRIPTS, "climb.js")]
-    text = PAGE.format(
-        title=f"What does {escape(type(target.model).__name__)} take for each class?",
-        style=source(STYLE),
-        figure=figure(
-            "climb", settings, caption=CAPTION.format(judge="" if judge is None else JUDGE)
-        ),
-        scripts="\n".join(f"<script>\n{part}</script>" for part in (*parts, *networks)),
+    text = page_of(
+        classifier, judge=judge, classes=classes, image_shape=image_shape, input_range=input_range
     )
 
     def write(partial: Path) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
     return write_atomically(path, write)
+
+
+def page_of(
+    classifier: nn.Module | Inversion,
+    *,
+    judge: nn.Module | None,
+    classes: Sequence[str] | None,
+    image_shape: Sequence[int] | None,
+    input_range: Sequence[float] | None,
+) -> str:
+    """The page that `to_page` writes."""
+    inversion = classifier if isinstance(classifier, Inversion) else None
+    if inversion is not None:
+        if image_shape is not None or input_range is not None:
+            raise ValueError(
+                "image_shape and input_range are those of the inversion: leave them out."
+            )
+        classifier = inversion.classifier
+        image_shape, input_range = inversion.image_shape, inversion.input_range
+    target = Target.of(classifier, image_shape=image_shape, input_range=input_range, device="cpu")
+    program = program_of(target, classes)
+    networks = [program.script("classifier")]
+    if judge is not None:
+        networks.append(program_of(_reading(judge, target), program.classes).script("judge"))
+    name = type(target.model).__name__
+    settings = {
+        "classes": program.classes,
+        "networks": [{"name": "classifier", "label": name}],
+        "judge": None if judge is None else "judge",
+        "target": 0,
+        "base": "",
+    }
+    captions = {"climb": CAPTION.format(judge="" if judge is None else JUDGE)}
+    if inversion is not None:
+        networks.append(drawing(inversion, program.classes).script("generator"))
+        settings["generators"] = [described(inversion, "generator")]
+        matrix = MATRIX if inversion.conditioning.matrix else ""
+        captions = {"generate": DRAWN.format(matrix=matrix), **captions}
+    figures = [
+        f"<h2>{HEADS[kind]}</h2>\n{figure(kind, settings, caption=caption)}"
+        for kind, caption in captions.items()
+    ]
+    parts = [source(file) for file in (*SCRIPTS, *(f"{kind}.js" for kind in captions))]
+    return PAGE.format(
+        title=f"What does {escape(name)} take for each class?",
+        style=source(STYLE),
+        figures="\n".join(figures),
+        scripts="\n".join(f"<script>\n{part}</script>" for part in (*parts, *networks)),
+    )
+
+
+def described(inversion: Inversion, name: str) -> dict[str, Any]:
+    """What the script of "generate" has to know about a generator before it is loaded."""
+    conditioning = inversion.conditioning
+    soft = isinstance(conditioning, SoftTargets)
+    label = conditioning.name.replace("-", " and ")
+    return {"name": name, "label": label, "matrix": conditioning.matrix, "soft": soft}
 
 
 def _reading(judge: nn.Module, target: Target) -> Target:
