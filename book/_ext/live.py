@@ -10,7 +10,8 @@
     ```
 
 `{live} generate` and `{live} bend` draw with the generator of data/inversions/, which was trained
-on the first of their networks. `{live} guess` loads no network: its images were read before.
+on the first of their networks. `{live} back` goes back through its network with the inverse of
+data/inverses/. `{live} guess` loads no network: its images were read before.
 
 Without JavaScript, on paper and until it starts, some images of an ascent stand in its place; they
 are computed while the book is built. So are the files that the page loads, in `_static/live/`: the
@@ -27,17 +28,19 @@ from typing import Any, ClassVar
 import live_forty
 from docutils import nodes
 from docutils.parsers.rst import directives
-from live_still import real_digits, shipped, still
+from live_still import inverse_of, real_digits, shipped, still
 from sphinx.util.docutils import SphinxDirective
 
 import netinv_lite as nil
 from netinv_lite.live import page
 from netinv_lite.live.drawing import bending, drawing
 from netinv_lite.live.program import program_of
+from netinv_lite.live.returning import returning
 
 FOLDER = "live"  # of _static
-KINDS = ("bend", "climb", "generate", "guess")
+KINDS = ("back", "bend", "climb", "generate", "guess")
 DRAWING = ("bend", "generate")  # with a generator
+PARTS = {"back": ("returning.js", "ink.js")}  # scripts that a figure needs besides its own
 
 
 class Live(nodes.General, nodes.Element):
@@ -74,6 +77,8 @@ class LiveDirective(SphinxDirective):
         }
         if kind in DRAWING:
             settings["generator"] = f"{judge}-generator"
+        if kind == "back":
+            settings["inverse"] = f"{networks[0]}-inverse"
         if kind == "bend":
             settings["bender"] = f"{judge}-bender"
         if kind == "guess":
@@ -89,7 +94,7 @@ class LiveDirective(SphinxDirective):
 
 def _others(settings: dict[str, Any]) -> list[str]:
     """The files that a figure loads besides those of the networks to choose from."""
-    roles = ("judge", "generator", "bender", "gallery")
+    roles = ("judge", "generator", "bender", "gallery", "inverse")
     return [settings[role] for role in roles if settings.get(role)]
 
 
@@ -126,6 +131,8 @@ def script(name: str) -> str:
         return live_forty.script(name)
     if role == "generator":
         return drawing(shipped(of)).script(name)
+    if role == "inverse":
+        return returning(inverse_of(of), real_digits()).script(name)
     if role == "bender":
         judge = nil.load_judge(of)
         return bending(judge.image_shape, judge.input_range, real_digits()).script(name)
@@ -140,9 +147,14 @@ def write(app: Any, name: str, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def _scripts(kinds: Sequence[str]) -> list[str]:
+    """The scripts of figures, each after those that it needs."""
+    return [name for kind in kinds for name in (*PARTS.get(kind, ()), f"{kind}.js")]
+
+
 def write_scripts(app: Any) -> None:
     """builder-inited: what is in the package, before any page says that it loads it."""
-    for name in (*page.SCRIPTS, *(f"{kind}.js" for kind in KINDS), page.STYLE):
+    for name in (*page.SCRIPTS, *_scripts(KINDS), page.STYLE):
         write(app, name, page.source(name))
     app.live_networks = set()
 
@@ -153,7 +165,7 @@ def add_files(app: Any, pagename: str, _template: str, _context: dict, doctree: 
     if not found:
         return
     kinds = sorted({node["kind"] for node in found})
-    for name in (*page.SCRIPTS, *(f"{kind}.js" for kind in kinds)):
+    for name in (*page.SCRIPTS, *_scripts(kinds)):
         app.add_js_file(f"{FOLDER}/{name}", loading_method="defer")
     app.add_css_file(f"{FOLDER}/{page.STYLE}")
     for node in found:

@@ -70,6 +70,13 @@ def shipped(dataset: str) -> nil.Inversion:
 
 
 @functools.cache
+def inverse_of(network: str) -> nil.direct.LayerwiseInverse:
+    """The direct inverse with which the figure `back` goes back through a shipped classifier."""
+    path = nil.models.SHIPPED / "inverses" / f"{network}.safetensors"
+    return nil.direct.LayerwiseInverse.load(path, nil.load_classifier(network), device="cpu")
+
+
+@functools.cache
 def real_digits() -> Tensor:
     """A digit of each class (10,1,28,28) from another source, scaled to look as those of MNIST."""
     x, _ = nil.studies.real_images("digits", per_class=1)
@@ -106,6 +113,19 @@ def bend(k: int, networks: Networks) -> tuple[str, str]:
     return said, shown(images, titles, k, networks)
 
 
+def back(k: int, networks: Networks) -> tuple[str, str]:
+    """A real digit of class k, and what comes back from each depth, corrected."""
+    inverse, x = inverse_of("mnist"), real_digits()[k : k + 1]
+    with torch.no_grad():
+        depths = enumerate(inverse.representations(x), 1)
+        made = [inverse.corrected(a, depth) for depth, a in depths]
+    near = [10 * (4 / (y - x).square().mean()).log10().item() for y in made]
+    titles = ["goes in", *(f"depth {j}: {db:.0f} dB" for j, db in enumerate(near, 1))]
+    name = networks[0].classes[k]
+    said = f"A real {name}, returned from each depth, and the probability of class {name}."
+    return said, shown([x, *made], titles, k, networks)
+
+
 def guess(_: int, networks: Networks) -> tuple[str, str]:
     """Some of the images without a label; what they are stands nowhere on paper."""
     import live_forty  # it reads this file
@@ -124,4 +144,4 @@ def still(kind: str, network: str, judge: str, k: int) -> str:
     return f'<p class="live-still">{escape(said)}</p>{images}'
 
 
-KINDS = {"climb": climb, "generate": generate, "bend": bend, "guess": guess}
+KINDS = {"climb": climb, "generate": generate, "bend": bend, "back": back, "guess": guess}
