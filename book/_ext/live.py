@@ -10,7 +10,8 @@
     ```
 
 `{live} generate` and `{live} bend` draw with the generator of data/inversions/, which was trained
-on the first of their networks. `{live} back` goes back through its network with the inverse of
+on the first of their networks; with `:matrix:` the reader of `generate` may take another, trained
+alike, which reads a matrix, too. `{live} back` goes back through its network with the inverse of
 data/inverses/. `{live} guess` loads no network: its images were read before.
 
 Without JavaScript, on paper and until it starts, some images of an ascent stand in its place; they
@@ -39,7 +40,6 @@ from netinv_lite.live.returning import returning
 
 FOLDER = "live"  # of _static
 KINDS = ("back", "bend", "climb", "generate", "guess")
-DRAWING = ("bend", "generate")  # with a generator
 PARTS = {"back": ("returning.js", "ink.js")}  # scripts that a figure needs besides its own
 
 
@@ -59,6 +59,7 @@ class LiveDirective(SphinxDirective):
         "labels": _names,
         "judge": directives.unchanged_required,
         "target": directives.nonnegative_int,
+        "matrix": directives.flag,  # of "generate": a second generator, which reads a matrix, too
     }
 
     def run(self) -> list[nodes.Node]:
@@ -75,7 +76,12 @@ class LiveDirective(SphinxDirective):
             "judge": f"{judge}-judge",
             "target": target,
         }
-        if kind in DRAWING:
+        if kind == "generate":
+            names = [judge, f"{judge}-matrix"] if "matrix" in options else [judge]
+            settings["generators"] = [
+                page.described(shipped(name), f"{name}-generator") for name in names
+            ]
+        if kind == "bend":
             settings["generator"] = f"{judge}-generator"
         if kind == "back":
             settings["inverse"] = f"{networks[0]}-inverse"
@@ -86,7 +92,8 @@ class LiveDirective(SphinxDirective):
         first = [network["name"] for network in settings["networks"][:1]]
         size = sum(len(script(name)) for name in (*first, *_others(settings)))
         node = Live(kind=kind, settings=settings)
-        node["still"] = still(kind, networks[0], judge, target)
+        still_of = "conflict" if "matrix" in options else kind
+        node["still"] = still(still_of, networks[0], judge, target)
         node["status"] = f"loads {size / 1e6:.1f} MB"
         self.state.nested_parse(self.content, self.content_offset, node)
         return [node]
@@ -95,7 +102,8 @@ class LiveDirective(SphinxDirective):
 def _others(settings: dict[str, Any]) -> list[str]:
     """The files that a figure loads besides those of the networks to choose from."""
     roles = ("judge", "generator", "bender", "gallery", "inverse")
-    return [settings[role] for role in roles if settings.get(role)]
+    generators = [generator["name"] for generator in settings.get("generators", ())]
+    return [settings[role] for role in roles if settings.get(role)] + generators
 
 
 def _base(builder: Any, docname: str) -> str:

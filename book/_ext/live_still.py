@@ -103,6 +103,19 @@ def generate(k: int, networks: Networks) -> tuple[str, str]:
     return said, shown(x, titles, end, networks)
 
 
+def conflict(k: int, networks: Networks) -> tuple[str, str]:
+    """The vector of class k, with the matrices of six classes, and one latent."""
+    inversion, classes = shipped("mnist-matrix"), networks[0].classes
+    named = [(k + i) % len(classes) for i in range(6)]
+    v, y = torch.eye(len(classes))[[k] * 6], torch.eye(len(classes))[named]
+    z = torch.randn(1, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        x = inversion.generator(z.expand(6, -1), nil.Condition(v, y)).split(1)
+    titles = [f"matrix {classes[c]}" for c in named]
+    said = f"The vector says {classes[k]}, whose probability stands below; the matrix says others."
+    return said, shown(x, titles, k, networks)
+
+
 def bend(k: int, networks: Networks) -> tuple[str, str]:
     """A real digit of class k, bent more and more."""
     strengths, x = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), real_digits()[k : k + 1]
@@ -144,4 +157,11 @@ def still(kind: str, network: str, judge: str, k: int) -> str:
     return f'<p class="live-still">{escape(said)}</p>{images}'
 
 
-KINDS = {"climb": climb, "generate": generate, "bend": bend, "back": back, "guess": guess}
+KINDS = {
+    "climb": climb,
+    "generate": generate,
+    "conflict": conflict,
+    "bend": bend,
+    "back": back,
+    "guess": guess,
+}

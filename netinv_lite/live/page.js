@@ -33,27 +33,19 @@ const netinvLive = (function () {
     return arriving[name];
   }
 
-  /** A worker made of the text of its functions, and `more`; `ask` awaits an answer to a message. */
+  /** Networks in a worker; `ask` sends a message and awaits the answer. */
   class Engine {
-    constructor(more = []) {
-      const made = [netinvLayers, netinvFields, netinvEngine, ...more].reduce(
-        (inner, maker) => `(${maker})(${inner})`, `(${netinvConvolutions})()`);
-      const text = `(${netinvWorker})(${made}, self);`;
-      const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-      this.worker = new Worker(address);
+    constructor() {
       this.waiting = new Map();
       this.known = new Set();
-      this.worker.onmessage = ({ data }) => {
+      this.send = netinvRunning((data) => {
         const { resolve, reject } = this.waiting.get(data.id);
         this.waiting.delete(data.id);
         if (data.error) reject(new Error(data.error)); else resolve(data.result);
-      };
-      this.worker.onerror = (event) => this.fail(event.message);
-    }
-
-    fail(message) {
-      for (const { reject } of this.waiting.values()) reject(new Error(message));
-      this.waiting.clear();
+      }, (message) => {
+        for (const { reject } of this.waiting.values()) reject(new Error(message));
+        this.waiting.clear();
+      });
     }
 
     /** @param {string} kind @param {Object} [content] @returns {Promise<any>} */
@@ -61,7 +53,7 @@ const netinvLive = (function () {
       return new Promise((resolve, reject) => {
         const id = (this.last = (this.last ?? 0) + 1);
         this.waiting.set(id, { resolve, reject });
-        this.worker.postMessage({ id, kind, content });
+        this.send({ id, kind, content });
       });
     }
 
@@ -183,6 +175,7 @@ const netinvLive = (function () {
    * @param {string} name @param {Object<string, string>} state
    */
   function keepState(name, state) {
+    if (location.protocol === "about:") return;  // in a notebook's frame, which has no address
     history.replaceState(null, "", "#" + name + ":" + new URLSearchParams(state));
   }
 

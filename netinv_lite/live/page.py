@@ -22,6 +22,7 @@ SCRIPTS = (
     "layers.js",
     "fields.js",
     "engine.js",
+    "running.js",
     "page.js",
 )  # in this order; then that of the figure
 STYLE = "live.css"
@@ -42,12 +43,12 @@ body {{ padding: 0 1rem }}
 </style>
 </head>
 <body>
-<h1>{title}</h1>
 {figures}
 {scripts}
 </body>
 </html>
 """
+TITLE = "What does {name} take for each class?"
 CAPTION = """<p>An image forms by gradient ascent: each step changes all pixels a little, in the
 direction in which the classifier is surer of the target class. {judge}All is computed in this page;
 nothing leaves it.</p>"""
@@ -162,8 +163,9 @@ def page_of(
     classes: Sequence[str] | None,
     image_shape: Sequence[int] | None,
     input_range: Sequence[float] | None,
+    bare: bool = False,
 ) -> str:
-    """The page that `to_page` writes."""
+    """The page that `to_page` writes, without its heading where `bare`."""
     inversion = classifier if isinstance(classifier, Inversion) else None
     if inversion is not None:
         if image_shape is not None or input_range is not None:
@@ -191,15 +193,17 @@ def page_of(
         settings["generators"] = [described(inversion, "generator")]
         matrix = MATRIX if inversion.conditioning.matrix else ""
         captions = {"generate": DRAWN.format(matrix=matrix), **captions}
-    figures = [
-        f"<h2>{HEADS[kind]}</h2>\n{figure(kind, settings, caption=caption)}"
-        for kind, caption in captions.items()
-    ]
+    figures = []
+    for kind, caption in captions.items():
+        figures += [f"<h2>{HEADS[kind]}</h2>"] if len(captions) > 1 else []
+        figures.append(figure(kind, settings, caption=caption))
     parts = [source(file) for file in (*SCRIPTS, *(f"{kind}.js" for kind in captions))]
+    title = TITLE.format(name=escape(name))
+    head = [] if bare else [f"<h1>{title}</h1>"]
     return PAGE.format(
-        title=f"What does {escape(name)} take for each class?",
+        title=title,
         style=source(STYLE),
-        figures="\n".join(figures),
+        figures="\n".join(head + figures),
         scripts="\n".join(f"<script>\n{part}</script>" for part in (*parts, *networks)),
     )
 
