@@ -82,11 +82,9 @@ class LiveDirective(SphinxDirective):
                 page.described(shipped(name), f"{name}-generator") for name in names
             ]
         if kind == "bend":
-            settings["generator"] = f"{judge}-generator"
+            settings |= {"generator": f"{judge}-generator", "bender": f"{judge}-bender"}
         if kind == "back":
             settings["inverse"] = f"{networks[0]}-inverse"
-        if kind == "bend":
-            settings["bender"] = f"{judge}-bender"
         if kind == "guess":
             settings |= {"networks": [], "judge": None, "gallery": f"{judge}-forty"}
         first = [network["name"] for network in settings["networks"][:1]]
