@@ -35,10 +35,11 @@ const netinvLive = (function () {
 
   /** Networks in a worker; `ask` sends a message and awaits the answer. */
   class Engine {
-    constructor() {
+    /** @param {Function[]} more  what the worker needs besides the engine, as `netinvReturning` */
+    constructor(more = []) {
       this.waiting = new Map();
       this.known = new Set();
-      this.send = netinvRunning((data) => {
+      this.send = netinvRunning(more, (data) => {
         const { resolve, reject } = this.waiting.get(data.id);
         this.waiting.delete(data.id);
         if (data.error) reject(new Error(data.error)); else resolve(data.result);
