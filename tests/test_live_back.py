@@ -226,7 +226,9 @@ def started(page, pattern="comes back"):
 
 def inked(page, strokes=FOUR):
     """Draw with the mouse."""
-    box = page.locator(".live-pad > canvas").bounding_box()
+    pad = page.locator(".live-pad > canvas")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
     scale = box["width"] / 28
     for first, *points in strokes:
         page.mouse.move(box["x"] + scale * first[0], box["y"] + scale * first[1])
@@ -382,7 +384,7 @@ def test_it_fits_a_phone(visit):
     page.tap(".live-start")
     verdict(page, "comes back")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    inside = page.locator(".live-cell span").evaluate_all(
+    inside = page.locator(":is(.live-cell, .live-head) span").evaluate_all(
         "all => all.every((e) => e.scrollWidth <= e.clientWidth)"
     )
     assert inside, "no line is wider than its image"
