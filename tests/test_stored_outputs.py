@@ -85,6 +85,12 @@ def hidden(source):
     return change
 
 
+def lend(notebook):
+    """A cell that readers see gets a name from one that they do not see."""
+    hidden("share = 0.9\nassert share > 0.8, 'a reason'")(notebook)
+    notebook.cells.append(code("2 * share"))
+
+
 def enlarge(notebook):
     notebook.cells[0].source += " " * check.SIZE_LIMIT
 
@@ -177,6 +183,7 @@ BREAKS = {
         "is not checked again",
     ),
     "broken code": (set_source(4, "def test_one(f:"), "not Python"),
+    "a hidden name": (lend, "do not see defines 'share'"),
     "too large": (enlarge, "a chapter may have"),
     "no results": (replace(0, "Results in brief", "Summary"), "no result box"),
     "results at the end": (replace(0, "# A trial chapter", "# A trial\n\n## Begin"), "result box"),

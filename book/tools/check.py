@@ -19,6 +19,7 @@ import check_readers
 import prose_numbers
 import recorded
 from check_exercises import LABEL, exercises
+from check_names import names
 from execute import SIZE_LIMIT, WIDGET, cost_text, needed
 from read_cells import code_cells, description, pictures, tags, text_of
 from setup_cell import chapters, pages
@@ -177,7 +178,7 @@ def size(notebook, path):
         yield f"{path.stat().st_size:,} bytes; a chapter may have {SIZE_LIMIT:,}"
 
 
-CHECKS = (opening, order, record, faults, cells, figures, exercises, size)
+CHECKS = (opening, order, record, faults, cells, names, figures, exercises, size)
 
 
 # --- the chapters together ------------------------------------------------------------------
@@ -216,7 +217,7 @@ def complaints(path: Path) -> list[str]:
 def checks(path: Path) -> tuple:
     """Those that apply: the page of answers has no aims and no exercises."""
     if path.stem == "answers":
-        return (order, record, faults, cells, figures, size, check_readers.results)
+        return (order, record, faults, cells, names, figures, size, check_readers.results)
     return (*CHECKS, *check_readers.CHECKS)
 
 
