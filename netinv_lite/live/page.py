@@ -143,7 +143,7 @@ def to_page(
         >>> inversion = nil.invert(classifier, config=quick, progress=False)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = nil.to_page(inversion, f"{folder}/page.html", judge=judge)
-        ...     path.read_text(encoding="utf-8").count("<figure data-live")
+        ...     path.read_text(encoding="utf-8").count("</figure>")
         2
     """
     text = page_of(
