@@ -28,7 +28,17 @@ FRAME = (
 
 
 class Widget:
-    """A live figure that a notebook shows as the output of a cell; see `widget`."""
+    """A live figure that a notebook shows as the output of a cell; see `widget`.
+
+    Args:
+        page: HTML, whole.
+
+    Example:
+        >>> import netinv_lite as nil
+        >>> figure = nil.live.Widget("<!doctype html><p>Hello</p>")
+        >>> "<iframe" in figure._repr_html_()
+        True
+    """
 
     def __init__(self, page: str) -> None:
         self.page = page
