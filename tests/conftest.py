@@ -27,3 +27,21 @@ def pytest_xdist_make_scheduler(config, log):
             return nodeid if file.endswith("test_chapters.py") else file
 
     return ByFileAndChapter(config, log)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    from chromium import launched  # most tests need neither it nor Sphinx
+
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens an address in it; see `live_site.visits`."""
+    from live_site import visits
+
+    with visits(browser) as opened:
+        yield opened

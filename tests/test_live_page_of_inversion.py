@@ -9,9 +9,8 @@ import pytest
 import torch
 
 import netinv_lite as nil
-from chromium import launched
 from helpers import tiny_cnn
-from live_site import built, visits
+from live_site import built
 from test_live_generators import shipped, small
 
 GENERATE, CLIMB = "figure[data-live=generate]", "figure[data-live=climb]"
@@ -29,18 +28,6 @@ Worker.prototype.postMessage = function (message) {
 };
 """
 ROW = """netinvEngine(netinvFields(netinvLayers(netinvConvolutions()))).joined(window.row)"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def visit(browser):
-    with visits(browser) as opened:
-        yield opened
 
 
 def started(page, figure=GENERATE):

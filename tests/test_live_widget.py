@@ -9,25 +9,11 @@ from html import escape
 import pytest
 
 import netinv_lite as nil
-from chromium import launched
 from helpers import tiny_cnn
-from live_site import visits
 from test_live_generators import shipped
 
 CSP = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; child-src https:
 data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'">"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def visit(browser):
-    with visits(browser) as opened:
-        yield opened
 
 
 def notebook(folder, *outputs, head=""):

@@ -13,6 +13,7 @@ import torch
 from matplotlib.image import imsave
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 import netinv_lite as nil
 from netinv_lite.generator import deformed
@@ -132,7 +133,8 @@ def back(k: int, networks: Networks) -> tuple[str, str]:
     with torch.no_grad():
         depths = enumerate(inverse.representations(x), 1)
         made = [inverse.corrected(a, depth) for depth, a in depths]
-    near = [10 * (4 / (y - x).square().mean()).log10().item() for y in made]
+    low, high = inverse.input_range
+    near = [peak_signal_noise_ratio(y, x, data_range=high - low).item() for y in made]
     titles = ["goes in", *(f"depth {j}: {db:.0f} dB" for j, db in enumerate(near, 1))]
     name = networks[0].classes[k]
     said = f"A real {name}, returned from each depth, and the probability of class {name}."
